@@ -1,0 +1,5 @@
+"""``python -m esrbench``."""
+
+from esrbench.cli import main
+
+main()

@@ -1,0 +1,93 @@
+"""One exported form of a model on disk, and the sidecar that says what it is."""
+
+import hashlib
+from pathlib import Path
+from typing import NewType
+
+from esrbench.architecture import NetworkSpec
+from esrbench.codec import Value, decode, encode
+from esrbench.errors import OutputError, RecordError
+from esrbench.target import Precision
+
+Format = NewType("Format", str)
+"""A file format by name. Open: a plug-in brings its own. Those that come with esrbench:"""
+
+PYTORCH = Format("pytorch")
+TORCHSCRIPT = Format("torchscript")
+ONNX = Format("onnx")
+NCNN = Format("ncnn")
+
+SIDECAR = "artifact.json"
+
+
+class ArtifactFile(Value, frozen=True, kw_only=True):
+    """A file of an artifact, named relative to its folder."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Artifact(Value, frozen=True, kw_only=True):
+    """A model in one format: what it is, and what it was made from and with.
+
+    ``files`` is in the format's own order: the one that a runtime opens first comes first (``.param`` before ``.bin``).
+    """
+
+    model: str
+    format: Format
+    precision: Precision
+    spec: NetworkSpec
+    weights_sha256: str
+    files: tuple[ArtifactFile, ...]
+    exporter: str  # entry point name
+    options: dict[str, str]
+    versions: dict[str, str]  # of every library that had a hand in it
+    export_s: float | None = None
+    export_peak_rss_bytes: int | None = None
+
+
+class LocatedArtifact(Value, frozen=True, kw_only=True):
+    """An artifact and the folder where it lies; the folder may move, the artifact does not change."""
+
+    artifact: Artifact
+    folder: str
+
+    def path(self, index: int = 0) -> Path:
+        """Absolute path of file ``index``."""
+        return Path(self.folder).resolve() / self.artifact.files[index].name
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe_file(path: Path) -> ArtifactFile:
+    """Name, size and digest of a file that an exporter wrote."""
+    return ArtifactFile(name=path.name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
+
+
+def write_sidecar(artifact: Artifact, path: Path) -> None:
+    """Write the artifact's own description to ``path``."""
+    path.write_bytes(encode(artifact))
+
+
+def read_sidecar(path: Path) -> LocatedArtifact:
+    """The artifact that ``path`` describes, its files checked against their digests.
+
+    Raises:
+        RecordError: the sidecar cannot be read.
+        OutputError: a file is missing or is not the one described.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path}: no artifact description can be read there: {error.strerror}") from error
+    artifact = decode(data, Artifact, str(path))
+    for file in artifact.files:
+        found = path.parent / file.name
+        if not found.is_file() or sha256_of(found) != file.sha256:
+            raise OutputError(f"{found} is missing or was changed since its export; export it again")
+    return LocatedArtifact(artifact=artifact, folder=str(path.parent))

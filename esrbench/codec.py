@@ -1,0 +1,54 @@
+"""Strict JSON for esrbench's value types: unknown fields are refused, targets are strings."""
+
+from typing import Any, TypeVar
+
+import msgspec
+
+from esrbench.errors import EsrbenchError, RecordError
+from esrbench.target import Target
+
+T = TypeVar("T")
+
+
+class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of every value type that is written to disk or passed between processes."""
+
+
+def encode(value: object) -> bytes:
+    """JSON of a value, indented, with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_to_json), indent=2) + b"\n"
+
+
+def decode(data: bytes, type_: type[T], origin: str) -> T:
+    """The value in ``data``; ``origin`` names it in errors.
+
+    Raises:
+        RecordError: not JSON, or not of this type.
+    """
+    try:
+        return msgspec.json.decode(data, type=type_, dec_hook=_from_json)
+    except (msgspec.DecodeError, EsrbenchError) as error:
+        raise RecordError(f"{origin} is not a valid {type_.__name__}: {error}") from error
+
+
+def schema(type_: type) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a value type."""
+    return msgspec.json.schema(type_, schema_hook=_schema)
+
+
+def _to_json(value: object) -> str:
+    if isinstance(value, Target):
+        return str(value)
+    raise NotImplementedError(f"{type(value).__name__} has no JSON form")
+
+
+def _from_json(type_: type, value: object) -> object:
+    if type_ is Target and isinstance(value, str):
+        return Target(value)
+    raise NotImplementedError(f"{type_.__name__} has no JSON form")
+
+
+def _schema(type_: type) -> dict[str, Any]:
+    if type_ is Target:
+        return {"type": "string", "pattern": "^[a-z][a-z0-9_-]*@[a-z]+[0-9]*:[a-z0-9]+$"}
+    raise NotImplementedError(f"{type_.__name__} has no JSON form")

@@ -1,0 +1,90 @@
+"""The contract of an exporter: a model in, one artifact's files out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from esrbench.architecture import NetworkSpec
+from esrbench.artifact import Format
+from esrbench.codec import Value
+from esrbench.errors import UnavailableError
+from esrbench.target import Precision
+
+Weights = Mapping[str, npt.NDArray[np.float32]]
+"""Official parameter name → array, in module order, shapes as :meth:`NetworkSpec.parameter_shapes`."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """A network with its weights: what every exporter starts from."""
+
+    name: str
+    spec: NetworkSpec
+    weights: Weights
+    weights_sha256: str  # of the canonical weights, not of the file that they came from
+    source: str  # where the weights came from, for people
+
+
+class ExportOptions(Value, frozen=True, kw_only=True):
+    """What an export is asked for."""
+
+    precision: Precision = Precision.FP32
+
+
+class ExportedFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """What an exporter hands back: the files, the one that a runtime opens first in front."""
+
+    paths: tuple[Path, ...]
+    options: dict[str, str]  # what it chose by itself: opset, blob names, …
+    versions: dict[str, str]  # of the libraries it used
+
+
+class Exporter(ABC):
+    """Writes models in one format. Found through the entry point group ``esrbench.exporters``.
+
+    An instance holds no state; ``export`` runs in a process of its own, so it may be as heavy as it must.
+    """
+
+    format: ClassVar[Format]
+    precisions: ClassVar[frozenset[Precision]]
+
+    @abstractmethod
+    def versions(self) -> dict[str, str]:
+        """Versions that decide the bytes written: part of the cache key. Imports nothing heavy."""
+
+    @abstractmethod
+    def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
+        """Write ``model`` into ``out_dir``, an empty folder; file names begin with the model's name.
+
+        Raises:
+            ExportError: the format cannot hold this model, or the library behind it failed.
+        """
+
+
+def check_precision(exporter: Exporter, options: ExportOptions) -> None:
+    """Refuse a precision that the format is not written in.
+
+    Raises:
+        UnavailableError: with the precisions that it has.
+    """
+    if options.precision not in exporter.precisions:
+        known = ", ".join(sorted(precision.value for precision in exporter.precisions))
+        raise UnavailableError(
+            f"{exporter.format} is not written as {options.precision.value}", f"choose one of {known}"
+        )
+
+
+def library_versions(*names: str) -> dict[str, str]:
+    """Installed versions of these distributions, without importing them; an absent one is left out."""
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,149 @@
+"""What is written to ``results/``: the versioned schema. Raw values; statistics are computed when read."""
+
+from enum import StrEnum
+
+from esrbench.architecture import NetworkSpec
+from esrbench.artifact import Artifact
+from esrbench.codec import Value
+from esrbench.runner import Placement
+from esrbench.target import Target
+
+SCHEMA_VERSION = 1
+"""Raised when a field changes its meaning or goes; a reader refuses versions that it does not know."""
+
+
+class Status(StrEnum):
+    """How a launch ended."""
+
+    OK = "ok"
+    WRONG = "wrong"  # the parity gate failed: the picture is not the reference's
+    FELL_BACK = "fell_back"  # it ran, or would have run, elsewhere than asked
+    UNAVAILABLE = "unavailable"
+    OOM = "oom"
+    TIMEOUT = "timeout"
+    CRASHED = "crashed"  # the process died, or left no record
+    ERROR = "error"  # it raised
+
+
+class Samples(Value, frozen=True, kw_only=True):
+    """Times of one launch in nanoseconds, from a monotonic clock. Three boundaries, never mixed."""
+
+    load_ns: int  # artifact on disk -> session ready
+    first_tile_ns: int  # first tile through the fresh session, host to host
+    cold_ns: int  # process start -> first tile is back
+    warmup_ns: tuple[int, ...]  # tiles run after the first one, before the timed loop; untouched by statistics
+    tile_ns: tuple[int, ...]  # `tile`: one batch of one tile, host to host
+    image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded
+
+
+class Memory(Value, frozen=True, kw_only=True):
+    """Peak memory of the launch's process; None is "not measured"."""
+
+    peak_rss_bytes: int | None
+    peak_rss_method: str
+    device_bytes: int | None
+    device_method: str
+
+
+class Fidelity(Value, frozen=True, kw_only=True):
+    """The pixels of the timed loop against the reference's, on float output of the stitched picture."""
+
+    mse: float  # mean squared error, of the [0, 1] scale; 0 is identical
+    ssim: float
+    worst_abs: float  # largest absolute difference of a value, of the [0, 1] scale
+    worst_yx: tuple[int, int]  # where, in the output picture
+    nan_count: int
+    inf_count: int
+    constant_tiles: int  # tiles of one single value whose reference is not
+
+
+class Workload(Value, frozen=True, kw_only=True):
+    """The same pixels for every target."""
+
+    id: str  # unique in its run, such as `t48b1`
+    image: str  # where the pixels come from: a sample's name or a file name
+    width_px: int  # of the input picture that is cut into tiles
+    height_px: int
+    tile_px: int
+    halo_px: int
+    batch: int
+    threads: int
+    tiles: int  # in the plan
+    pixels_sha256: str  # of the (H, W, 3) uint8 input
+
+
+class Case(Value, frozen=True, kw_only=True):
+    """A target on a workload."""
+
+    target: Target
+    workload: str  # Workload.id
+
+
+class LaunchRecord(Value, frozen=True, kw_only=True):
+    """One fresh process that measured one case once, or why it could not."""
+
+    schema_version: int = SCHEMA_VERSION
+    case: Case
+    sequence: int  # order in the run, from 0; refused targets come first
+    round: int  # from 0
+    status: Status
+    reason: str | None = None
+    remedy: str | None = None
+    started_at: str  # ISO 8601, UTC
+    wall_ns: int | None = None  # process start -> process end, seen by the parent
+    exit_code: int | None = None  # negative: killed by that signal
+    samples: Samples | None = None
+    memory: Memory | None = None
+    placement: Placement | None = None
+    fidelity: Fidelity | None = None
+    artifact: Artifact | None = None
+
+
+class ModelRecord(Value, frozen=True, kw_only=True):
+    """The model that a run measured."""
+
+    name: str
+    spec: NetworkSpec
+    weights_sha256: str
+    source: str
+
+
+class Environment(Value, frozen=True, kw_only=True):
+    """Facts of the machine; None is "not known"."""
+
+    os: str
+    python: str
+    cpu: str
+    cpu_features: tuple[str, ...]  # instruction sets that matter here: avx2, avx512f, avx512_bf16, amx_bf16, …
+    cpu_cores: int  # of the machine
+    usable_cores: int  # that this process may use: affinity and cgroup included
+    memory_bytes: int
+    gpus: tuple[str, ...]
+    governor: str | None
+    virtual: str | None  # hypervisor or container, as far as it can be told
+    versions: dict[str, str]  # distribution -> version
+
+
+class RunRecord(Value, frozen=True, kw_only=True):
+    """What a run set out to do; written before its first launch."""
+
+    schema_version: int = SCHEMA_VERSION
+    esrbench_version: str
+    created_at: str  # ISO 8601, UTC
+    suite: str
+    seed: int
+    budget_s: float | None
+    model: ModelRecord
+    reference: Target
+    workloads: tuple[Workload, ...]
+    cases: tuple[Case, ...]
+    environment: Environment
+
+
+class RunEnd(Value, frozen=True, kw_only=True):
+    """Written when a run has come to its end; absent when it was cut short."""
+
+    schema_version: int = SCHEMA_VERSION
+    ended_at: str
+    elapsed_s: float
+    notes: tuple[str, ...]  # in words: what was left out, and why

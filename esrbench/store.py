@@ -1,0 +1,158 @@
+"""A run's folder under ``results/``: write-once files, each whole or absent.
+
+results/NAME/
+├── run.json                      what the run set out to do
+├── launches/0000.json …          one a launch, written before the next one starts
+├── pictures/                     input.WORKLOAD.png, reference.WORKLOAD.png, TARGET.WORKLOAD.png
+├── logs/0000.txt …               what each launch's process printed
+└── end.json                      absent when the run was cut short
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Self, TypeVar
+
+import msgspec
+
+from esrbench.codec import decode, encode
+from esrbench.errors import OutputError, RecordError
+from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, RunEnd, RunRecord
+
+R = TypeVar("R", RunRecord, LaunchRecord, RunEnd)
+
+RUN_FILE = "run.json"
+END_FILE = "end.json"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded run, read back."""
+
+    folder: Path
+    record: RunRecord
+    launches: tuple[LaunchRecord, ...]  # in order of sequence
+    end: RunEnd | None
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    def picture(self, case: Case) -> Path | None:
+        """The case's output picture, where it drew one."""
+        path = self.folder / "pictures" / picture_name(case)
+        return path if path.is_file() else None
+
+    def input_picture(self, workload: str) -> Path | None:
+        """The workload's input."""
+        path = self.folder / "pictures" / f"input.{workload}.png"
+        return path if path.is_file() else None
+
+    def reference_picture(self, workload: str) -> Path | None:
+        """The reference's output for a workload."""
+        path = self.folder / "pictures" / f"reference.{workload}.png"
+        return path if path.is_file() else None
+
+
+class RunWriter:
+    """Writes one run's folder; nothing that it wrote is ever written again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pictures = folder / "pictures"
+        self.logs = folder / "logs"
+
+    @classmethod
+    def create(cls, folder: Path, record: RunRecord) -> Self:
+        """Make the folder and write ``run.json``.
+
+        Raises:
+            OutputError: there is something already, or it cannot be written.
+        """
+        check_new_folder(folder)
+        writer = cls(folder)
+        try:
+            for part in (folder / "launches", writer.pictures, writer.logs):
+                part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"the run cannot be written to {folder}: {error.strerror}; choose another --out"
+            ) from error
+        write_once(folder / RUN_FILE, encode(record))
+        return writer
+
+    def launch(self, record: LaunchRecord) -> None:
+        """Write a launch's record: it is on disk when this returns."""
+        write_once(self.folder / "launches" / f"{record.sequence:04d}.json", encode(record))
+
+    def end(self, record: RunEnd) -> None:
+        """Write that the run came to its end."""
+        write_once(self.folder / END_FILE, encode(record))
+
+
+def picture_name(case: Case) -> str:
+    """File name of a case's output picture."""
+    return f"{case.target.replace('@', '_').replace(':', '_')}.{case.workload}.png"
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a run folder that exists and is not empty.
+
+    Raises:
+        OutputError: say what is there.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder} exists already; runs are write-once: choose another --out or remove it")
+
+
+def write_once(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, durably; an existing one is never replaced.
+
+    Raises:
+        OutputError: the file exists, or the disk refused it.
+    """
+    try:
+        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(partial, path)
+    except FileExistsError as error:
+        raise OutputError(f"{path} exists already; results are write-once") from error
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def read_run(folder: Path) -> Run:
+    """A run as recorded, complete or cut short.
+
+    Raises:
+        RecordError: no run lies there, or one of its files cannot be read.
+    """
+    record = _read(folder / RUN_FILE, RunRecord)
+    launches = sorted(
+        (_read(path, LaunchRecord) for path in (folder / "launches").glob("[0-9]*.json")),
+        key=lambda launch: launch.sequence,
+    )
+    end = _read(folder / END_FILE, RunEnd) if (folder / END_FILE).exists() else None
+    return Run(folder=folder, record=record, launches=tuple(launches), end=end)
+
+
+def _read(path: Path, type_: type[R]) -> R:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{path.parent} holds no readable run: {path.name}: {error.strerror}") from error
+    record = decode(data, type_, str(path))
+    if record.schema_version != SCHEMA_VERSION:
+        raise RecordError(
+            f"{path} has schema version {record.schema_version}; this esrbench reads version {SCHEMA_VERSION}: "
+            "use the esrbench that wrote it"
+        )
+    return record

@@ -1,0 +1,1 @@
+"""Exporters that come with esrbench: one file a format, each found through an entry point."""
