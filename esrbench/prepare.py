@@ -1,0 +1,176 @@
+"""From a suite to a plan: which targets can run, their artifacts, the pixels. Nothing is measured here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from esrbench import __version__, environment, export, images, plugins, probe, workload, zoo
+from esrbench.artifact import Format, LocatedArtifact
+from esrbench.errors import EsrbenchError, UnavailableError, UnknownNameError, UsageError
+from esrbench.harness import Plan, Refusal
+from esrbench.launcher import Inputs, now
+from esrbench.record import Case, ModelRecord, RunRecord, Status
+from esrbench.runner import Availability, DeviceType, Runner
+from esrbench.store import RunWriter
+from esrbench.suite import Suite, WorkloadPlan
+from esrbench.target import REFERENCE, Precision, Target
+from esrbench.workload import PreparedWorkload
+
+Say = Callable[[str], None]
+"""Where to tell what is being done."""
+
+
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run starts from; its folder does not exist yet."""
+
+    record: RunRecord
+    refused: Mapping[Target, Refusal]
+    artifacts: Mapping[Target, LocatedArtifact]
+    late: frozenset[Target]
+    workloads: tuple[PreparedWorkload, ...]
+    suite: Suite
+
+
+def prepare(suite: Suite, threads: int, say: Say) -> Prepared:
+    """Check everything that can be wrong with ``suite``, then export what its targets need.
+
+    Raises:
+        UsageError: an unknown model, target or picture, a tile that cannot be.
+        UnavailableError: none of the targets can run here.
+    """
+    model = zoo.open_model(suite.model)
+    workloads = tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
+    say("asking every runtime what it can run here")
+    asked = _asked(suite)
+    refused = {entry.target: _refusal(entry) for entry in asked if not entry.usable}
+    usable = [entry.target for entry in asked if entry.usable]
+    if not usable:
+        raise UnavailableError("none of the targets can run here: " + "; ".join(_reasons(asked)), "see esrbench doctor")
+    artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say)
+    if REFERENCE not in artifacts:
+        raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
+    targets = [entry.target for entry in asked]
+    record = RunRecord(
+        esrbench_version=__version__,
+        created_at=now(),
+        suite=suite.name,
+        seed=suite.seed,
+        budget_s=suite.budget_s,
+        model=ModelRecord(name=model.name, spec=model.spec, weights_sha256=model.weights_sha256, source=model.source),
+        reference=REFERENCE,
+        workloads=tuple(prepared.record for prepared in workloads),
+        cases=tuple(Case(target=target, workload=each.record.id) for each in workloads for target in targets),
+        environment=environment.describe(),
+    )
+    return Prepared(
+        record=record,
+        refused=refused | {target: failed[target] for target in usable if target in failed},
+        artifacts=artifacts,
+        late=frozenset(entry.target for entry in asked if entry.device_type is DeviceType.SOFTWARE),
+        workloads=workloads,
+        suite=suite,
+    )
+
+
+def begin(prepared: Prepared, out: Path) -> tuple[Plan, RunWriter]:
+    """Make the run's folder, with the record and the input pictures in it.
+
+    Raises:
+        OutputError: the folder holds something, or cannot be written.
+    """
+    writer = RunWriter.create(out, prepared.record)
+    pictures: dict[str, Path] = {}
+    for each in prepared.workloads:
+        pictures[each.record.id] = writer.pictures / f"input.{each.record.id}.png"
+        images.write(pictures[each.record.id], images.Picture(rgb=each.pixels))
+    cases = prepared.record.cases
+    inputs = Inputs(
+        workloads={each.record.id: each.record for each in prepared.workloads},
+        pictures=pictures,
+        artifacts={case: prepared.artifacts[case.target] for case in cases if case.target in prepared.artifacts},
+        reference=prepared.artifacts[REFERENCE],
+    )
+    plan = Plan(
+        suite=prepared.suite,
+        inputs=inputs,
+        cases=cases,
+        refused={case: prepared.refused[case.target] for case in cases if case.target in prepared.refused},
+        late=frozenset(case for case in cases if case.target in prepared.late),
+    )
+    return plan, writer
+
+
+def _asked(suite: Suite) -> tuple[Availability, ...]:
+    """What is known of each target that the suite asks for, in the suite's order."""
+    targets = [Target(text) for text in suite.targets]
+    for target in targets:
+        plugins.runner(target.runtime)
+    found = {
+        entry.target: entry for entry in probe.availabilities(sorted({target.runtime for target in targets}) or None)
+    }
+    if not targets:
+        return tuple(
+            entry for entry in found.values() if not suite.devices or entry.target.device_kind in suite.devices
+        )
+    for target in targets:
+        if target not in found:
+            raise UnknownNameError("target", target, found)
+    return tuple(found[target] for target in dict.fromkeys(targets))
+
+
+def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:
+    if plan.tile % multiple:
+        raise UsageError(f"tile {plan.tile} was asked for; this model needs a multiple of {multiple}")
+    return workload.prepare(
+        image=plan.image, crop=plan.crop, tile=plan.tile, halo=plan.halo, batch=plan.batch, threads=threads, id=plan.id
+    )
+
+
+def _artifacts(
+    model: str, targets: Sequence[Target], say: Say
+) -> tuple[dict[Target, LocatedArtifact], dict[Target, Refusal]]:
+    """Each target's artifact, or why there is none; targets that want the same one share it."""
+    made: dict[tuple[Format, Precision], LocatedArtifact | EsrbenchError] = {}
+    artifacts: dict[Target, LocatedArtifact] = {}
+    failed: dict[Target, Refusal] = {}
+    for target in dict.fromkeys(targets):
+        runner = plugins.runner(target.runtime)
+        wanted = (_format(runner), runner.artifact_precision(target))
+        if wanted not in made:
+            made[wanted] = _export(model, *wanted, say)
+        match made[wanted]:
+            case LocatedArtifact() as artifact:
+                artifacts[target] = artifact
+            case error:
+                failed[target] = Refusal(status=Status.ERROR, reason=f"its artifact could not be exported: {error}")
+    return artifacts, failed
+
+
+def _export(model: str, format_: Format, precision: Precision, say: Say) -> LocatedArtifact | EsrbenchError:
+    say(f"exporting {model} to {format_} {precision.value}, or taking it from the cache")
+    try:
+        return export.ensure_artifact(model, format_, precision)
+    except UsageError:
+        raise
+    except EsrbenchError as error:
+        return error
+
+
+def _format(runner: Runner) -> Format:
+    """The format to export for a runner: of those that it accepts, the first by name that has an exporter."""
+    written = plugins.exporters()
+    for format_ in sorted(runner.accepts):
+        if format_ in written:
+            return format_
+    raise UnavailableError(
+        f"{runner.name} loads {', '.join(sorted(runner.accepts))}; no installed exporter writes that"
+    )
+
+
+def _refusal(entry: Availability) -> Refusal:
+    return Refusal(status=Status.UNAVAILABLE, reason=entry.reason or "not usable here", remedy=entry.remedy)
+
+
+def _reasons(entries: Sequence[Availability]) -> list[str]:
+    return [f"{entry.target}: {entry.reason}" for entry in entries]

@@ -1,0 +1,75 @@
+"""Start a launch's process and block until it ends: no polling loop runs beside the thing that is measured."""
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""Every pool that reads its size from the environment gets the run's thread budget."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How a process ended."""
+
+    exit_code: int  # negative: killed by that signal
+    timed_out: bool
+    wall_ns: int
+
+
+def run(command: Sequence[str], *, stdin: bytes, log: Path, threads: int, timeout_s: float) -> Ended:
+    """Run ``command`` to its end, or kill it and what it started after ``timeout_s``.
+
+    ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error.
+    """
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    begin_ns = time.perf_counter_ns()
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, start_new_session=True
+        )
+    try:
+        _feed(process, stdin)
+        timed_out = not _ended_within(process, timeout_s)
+    finally:
+        _kill_group(process)
+    return Ended(exit_code=process.returncode, timed_out=timed_out, wall_ns=time.perf_counter_ns() - begin_ns)
+
+
+def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError), process.stdin as pipe:
+        pipe.write(data)
+
+
+def _ended_within(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+    """Whether the process ended by itself; its exit is not collected yet where the kernel can signal it."""
+    if hasattr(os, "pidfd_open"):  # Linux
+        descriptor = os.pidfd_open(process.pid)
+        try:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            return bool(poll.poll(timeout_s * 1000))
+        finally:
+            os.close(descriptor)
+    try:  # elsewhere the standard library waits with naps that grow to 50 ms
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """End whatever is left of the process and its children."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    process.wait()

@@ -1,0 +1,159 @@
+"""What to run: presets and TOML files."""
+
+import re
+from importlib import resources
+from pathlib import Path
+
+import msgspec
+
+from esrbench.codec import Value
+from esrbench.errors import UnknownNameError, UsageError
+from esrbench.target import Target
+
+MIN_BUDGET_S = 10.0
+"""Below this not even one process of a deep-learning runtime is sure to start and load a model."""
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class WorkloadPlan(Value, frozen=True, kw_only=True):
+    """A workload as a suite names it."""
+
+    image: str  # a sample's name or a path
+    crop: tuple[int, int, int, int] | None = None  # top, left, height, width; None: the whole picture
+    tile: int
+    halo: int
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise UsageError(f"batch {self.batch} was asked for; a batch holds at least 1 tile")
+
+    @property
+    def id(self) -> str:
+        """Short and unique in a suite that differs in tile and batch only: ``t48b1``."""
+        return f"t{self.tile}b{self.batch}"
+
+
+class Suite(Value, frozen=True, kw_only=True):
+    """What a run measures, and for how long. The form of a ``FILE.toml``."""
+
+    name: str
+    model: str
+    workloads: tuple[WorkloadPlan, ...]
+    targets: tuple[str, ...] = ()  # empty: every target of every runtime
+    devices: tuple[str, ...] = ()  # kinds of device, where `targets` is empty; empty: all
+    budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
+    max_rounds: int = 5
+    timeout_s: float = 240.0  # of one launch
+    warmup_s: float = 3.0
+    measure_s: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.workloads:
+            raise UsageError(f"suite {self.name!r} names no workload; add a [[workloads]] table")
+        if self.max_rounds < 1 or min(self.timeout_s, self.measure_s) <= 0 or self.warmup_s < 0:
+            raise UsageError(f"suite {self.name!r}: max_rounds, timeout_s and measure_s must be positive")
+        check_budget(self.budget_s)
+        ids = [workload.id for workload in self.workloads]
+        if len(set(ids)) != len(ids):
+            raise UsageError(f"suite {self.name!r} names a workload twice: {', '.join(ids)}; vary tile or batch")
+        for target in self.targets:
+            Target(target)
+
+
+def preset_names() -> tuple[str, ...]:
+    """The suites that come with esrbench."""
+    folder = resources.files("esrbench") / "suites"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load(name: str) -> Suite:
+    """A preset, or a suite of one's own from ``FILE.toml``.
+
+    Raises:
+        UnknownNameError: no preset of that name, and no file.
+        UsageError: the file is not a suite.
+    """
+    if name in preset_names():
+        return _decode((resources.files("esrbench") / "suites" / f"{name}.toml").read_bytes(), name)
+    path = Path(name)
+    if path.suffix != ".toml":
+        raise UnknownNameError("suite", name, [*preset_names(), "FILE.toml"])
+    try:
+        return _decode(path.read_bytes(), name)
+    except OSError as error:
+        raise UsageError(f"suite {name}: the file cannot be read: {error.strerror}") from error
+
+
+def seconds(text: str) -> float:
+    """``90``, ``90s``, ``2m`` or ``1.5h`` in seconds.
+
+    Raises:
+        UsageError: no such form, or not positive.
+    """
+    match = re.fullmatch(r"\s*(-?[0-9]*\.?[0-9]+)\s*([smh]?)\s*", text)
+    if match is None:
+        raise UsageError(f"budget {text!r} is not a duration; write for example 90s, 2m or 1.5h")
+    return float(match[1]) * _UNITS[match[2] or "s"]
+
+
+def check_budget(budget_s: float) -> None:
+    """Refuse a budget in which nothing can be measured.
+
+    Raises:
+        UsageError: it is negative or too short.
+    """
+    if not budget_s >= MIN_BUDGET_S:
+        raise UsageError(
+            f"a budget of {budget_s:g} s was asked for; nothing can be measured in under {MIN_BUDGET_S:g} s"
+        )
+
+
+def _decode(data: bytes, name: str) -> Suite:
+    try:
+        return msgspec.toml.decode(data, type=Suite)
+    except msgspec.MsgspecError as error:
+        raise UsageError(f"suite {name}: {error}") from error
+
+
+class Overrides(Value, frozen=True, kw_only=True):
+    """What someone asks for instead of what the suite says; None and empty leave it as it is."""
+
+    model: str | None = None
+    targets: tuple[str, ...] = ()
+    image: str | None = None  # taken whole
+    tiles: tuple[int, ...] = ()
+    halo: int | None = None
+    batches: tuple[int, ...] = ()
+    budget_s: float | None = None
+
+
+def override(suite: Suite, wanted: Overrides) -> Suite:
+    """``suite`` with ``wanted`` in its place; every tile is measured with every batch.
+
+    Raises:
+        UsageError: the result is no valid suite.
+    """
+    replace = msgspec.structs.replace
+    if wanted.model is not None:
+        suite = replace(suite, model=wanted.model)
+    if wanted.targets:
+        suite = replace(suite, targets=wanted.targets)
+    if wanted.budget_s is not None:
+        suite = replace(suite, budget_s=wanted.budget_s)
+    return replace(suite, workloads=_workloads(suite.workloads, wanted))
+
+
+def _workloads(plans: tuple[WorkloadPlan, ...], wanted: Overrides) -> tuple[WorkloadPlan, ...]:
+    if wanted.image is None and not wanted.tiles and wanted.halo is None and not wanted.batches:
+        return plans
+    replace = msgspec.structs.replace
+    if wanted.image is not None:
+        plans = tuple(replace(plan, image=wanted.image, crop=None) for plan in plans)
+    if wanted.halo is not None:
+        plans = tuple(replace(plan, halo=wanted.halo) for plan in plans)
+    tiles = wanted.tiles or tuple(dict.fromkeys(plan.tile for plan in plans))
+    batches = wanted.batches or tuple(dict.fromkeys(plan.batch for plan in plans))
+    return tuple(replace(plans[0], tile=tile, batch=batch) for tile in tiles for batch in batches)
