@@ -25,6 +25,12 @@ RUN_FILE = "run.json"
 END_FILE = "end.json"
 
 
+class _Versioned(msgspec.Struct):
+    """The one field that every version of every file has."""
+
+    schema_version: int
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded run, read back."""
 
@@ -149,10 +155,10 @@ def _read(path: Path, type_: type[R]) -> R:
         data = path.read_bytes()
     except OSError as error:
         raise RecordError(f"{path.parent} holds no readable run: {path.name}: {error.strerror}") from error
-    record = decode(data, type_, str(path))
-    if record.schema_version != SCHEMA_VERSION:
+    version = decode(data, _Versioned, str(path)).schema_version
+    if version != SCHEMA_VERSION:
         raise RecordError(
-            f"{path} has schema version {record.schema_version}; this esrbench reads version {SCHEMA_VERSION}: "
+            f"{path} has schema version {version}; this esrbench reads version {SCHEMA_VERSION}: "
             "use the esrbench that wrote it"
         )
-    return record
+    return decode(data, type_, str(path))

@@ -1,0 +1,54 @@
+"""Starting a process and blocking until it ends."""
+
+import os
+import signal
+import sys
+
+import psutil
+import pytest
+
+from esrbench import process
+
+
+def python(code, log, stdin=b"", timeout_s=30.0):
+    return process.run([sys.executable, "-c", code], stdin=stdin, log=log, threads=1, timeout_s=timeout_s)
+
+
+def test_the_exit_code_and_the_log_are_kept(tmp_path):
+    ended = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)", tmp_path / "log")
+    assert (ended.exit_code, ended.timed_out) == (7, False)
+    assert sorted((tmp_path / "log").read_text().split()) == ["err", "out"]
+    assert ended.wall_ns > 0
+
+
+def test_standard_input_arrives_whole(tmp_path):
+    python("import sys; print(len(sys.stdin.buffer.read()))", tmp_path / "log", stdin=b"x" * 60_000)
+    assert (tmp_path / "log").read_text() == "60000\n"
+
+
+def test_a_process_that_reads_nothing_harms_nobody(tmp_path):
+    assert python("pass", tmp_path / "log", stdin=b"x" * 60_000).exit_code == 0
+
+
+def test_a_signal_is_a_negative_exit_code(tmp_path):
+    ended = python("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", tmp_path / "log")
+    assert ended.exit_code == -signal.SIGSEGV
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="no process groups here")
+def test_after_the_timeout_the_process_and_its_children_are_gone(tmp_path):
+    code = """
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+print(child.pid, flush=True)
+child.wait()
+"""
+    ended = python(code, tmp_path / "log", timeout_s=3.0)
+    assert ended.timed_out
+    child = int((tmp_path / "log").read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
+def test_every_thread_pool_is_told_the_budget(tmp_path):
+    python("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])", tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "1 1\n"

@@ -1,0 +1,60 @@
+"""The write-once folder of a run."""
+
+import os
+
+import pytest
+
+from esrbench import store
+from esrbench.errors import OutputError, RecordError
+
+
+def test_a_file_is_never_written_twice(tmp_path):
+    store.write_once(tmp_path / "a.json", b"first")
+    with pytest.raises(OutputError, match="write-once"):
+        store.write_once(tmp_path / "a.json", b"second")
+    assert (tmp_path / "a.json").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full_disk(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        store.write_once(tmp_path / "a.json", b"data")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        store.check_new_folder(tmp_path)
+
+
+def test_an_empty_or_missing_folder_will_do(tmp_path):
+    store.check_new_folder(tmp_path)
+    store.check_new_folder(tmp_path / "new")
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(OutputError, match="exists already"):
+        store.check_new_folder(tmp_path / "run")
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+    with pytest.raises(RecordError, match="holds no readable run"):
+        store.read_run(tmp_path)
+
+
+def test_another_schema_version_is_named(tmp_path):
+    (tmp_path / "run.json").write_text('{"schema_version": 99, "something": "else"}')
+    with pytest.raises(RecordError, match="schema version 99"):
+        store.read_run(tmp_path)
+
+
+def test_a_record_that_is_no_json_is_named(tmp_path):
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RecordError, match=r"run\.json is not a valid"):
+        store.read_run(tmp_path)

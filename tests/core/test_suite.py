@@ -1,0 +1,85 @@
+"""What to run, from presets, files and options."""
+
+import pytest
+
+from esrbench import suite
+from esrbench.errors import UnknownNameError, UsageError
+
+
+@pytest.mark.parametrize("name", suite.preset_names())
+def test_every_preset_can_be_read(name):
+    assert suite.load(name).name == name
+
+
+def test_the_presets_are_quick_full_and_gpu():
+    assert suite.preset_names() == ("full", "gpu", "quick")
+
+
+def test_an_unknown_suite_names_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'quick'"):
+        suite.load("quik")
+
+
+def test_a_suite_file_is_read(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('name = "mine"\nmodel = "m.pth"\n[[workloads]]\nimage = "coffee"\ntile = 64\nhalo = 8\n')
+    assert suite.load(str(file)).workloads[0].id == "t64b1"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("not toml", "suite"),
+        ('name = "x"\nmodel = "m"\nworkloads = []', "no workload"),
+        ('name = "x"\nmodel = "m"\ncolour = 1\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1', "colour"),
+        ('name = "x"\nmodel = "m"\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1\nbatch = 0', "batch 0"),
+        (
+            'name = "x"\nmodel = "m"\ntargets = ["torch"]\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1',
+            "RUNTIME@DEVICE",
+        ),
+    ],
+)
+def test_a_file_that_is_no_suite_is_refused_with_the_reason(tmp_path, text, reason):
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=reason):
+        suite.load(str(file))
+
+
+def test_a_missing_suite_file_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="No such file"):
+        suite.load(str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90", 90), ("90s", 90), ("2m", 120), ("1.5h", 5400), (" 4 m ", 240)])
+def test_durations_are_read(text, expected):
+    assert suite.seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2 minutes", "1e3", "m"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(UsageError, match="not a duration"):
+        suite.seconds(text)
+
+
+@pytest.mark.parametrize("budget_s", [-60, 0, 9.9, float("nan")])
+def test_a_budget_too_short_to_measure_in_is_refused(budget_s):
+    with pytest.raises(UsageError, match="nothing can be measured"):
+        suite.override(suite.load("quick"), suite.Overrides(budget_s=budget_s))
+
+
+def test_every_tile_is_measured_with_every_batch():
+    chosen = suite.override(suite.load("quick"), suite.Overrides(tiles=(32, 64), batches=(1, 4), halo=4))
+    assert [workload.id for workload in chosen.workloads] == ["t32b1", "t32b4", "t64b1", "t64b4"]
+    assert {workload.halo for workload in chosen.workloads} == {4}
+
+
+def test_a_picture_is_taken_whole():
+    chosen = suite.override(suite.load("quick"), suite.Overrides(image="photo.png"))
+    assert chosen.workloads[0].image == "photo.png"
+    assert chosen.workloads[0].crop is None
+
+
+def test_the_same_tile_twice_is_refused():
+    with pytest.raises(UsageError, match="twice"):
+        suite.override(suite.load("quick"), suite.Overrides(tiles=(64, 64)))
