@@ -60,7 +60,7 @@ format: $(VENV)/.development
 	$(BIN)/ruff check --fix .
 
 benchmark: $(VENV)/.development
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-enable $(ARGS)
+	$(BIN)/python -m pytest tests/benchmarks $(ARGS)
 
 schema: $(VENV)/.development
 	$(BIN)/python docs/schema/generate.py
