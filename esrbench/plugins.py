@@ -1,0 +1,152 @@
+"""Entry points → runners and exporters. A broken or duplicate plug-in is reported and harms nobody.
+
+Where two distributions bring the same name, the built-in one keeps it, else the distribution that comes first in the
+alphabet; the other one is reported as broken. Nothing is cached: what is installed is what is found.
+"""
+
+from importlib import metadata
+from typing import Generic, TypeVar
+
+import msgspec
+
+from esrbench.codec import Value
+from esrbench.errors import UnavailableError, UnknownNameError
+from esrbench.exporter import Exporter
+from esrbench.runner import Runner
+
+P = TypeVar("P", Runner, Exporter)
+
+BUILT_IN = "esrbench"
+"""The distribution whose plug-ins keep their names."""
+
+
+class BrokenPlugin(Value, frozen=True, kw_only=True):
+    """An entry point that cannot be used, and why."""
+
+    group: str  # esrbench.runners or esrbench.exporters
+    name: str
+    distribution: str
+    reason: str
+
+
+class _Kind(msgspec.Struct, Generic[P], frozen=True, kw_only=True):
+    """What tells runners and exporters apart."""
+
+    group: str
+    base: type[P]
+    noun: str  # in errors
+    bears: str  # class attribute that must be the entry point's name
+
+
+_RUNNERS = _Kind[Runner](group="esrbench.runners", base=Runner, noun="runtime", bears="name")  # type: ignore[type-abstract]  # a base to compare with
+_EXPORTERS = _Kind[Exporter](group="esrbench.exporters", base=Exporter, noun="format", bears="format")  # type: ignore[type-abstract]  # likewise
+
+
+def runner(name: str) -> Runner:
+    """The runner of a runtime; no other plug-in is imported.
+
+    Raises:
+        UnknownNameError: no plug-in bears this name; says the nearest.
+        UnavailableError: the plug-in is broken.
+    """
+    return _one(_RUNNERS, name)
+
+
+def exporter(format_: str) -> Exporter:
+    """The exporter of a format; no other plug-in is imported.
+
+    Raises:
+        UnknownNameError: no plug-in bears this name; says the nearest.
+        UnavailableError: the plug-in is broken.
+    """
+    return _one(_EXPORTERS, format_)
+
+
+def runners() -> dict[str, Runner]:
+    """Runtime → runner, in the alphabet's order; broken ones are left out, see :func:`broken`."""
+    return _all(_RUNNERS)[0]
+
+
+def exporters() -> dict[str, Exporter]:
+    """Format → exporter, in the alphabet's order; broken ones are left out, see :func:`broken`."""
+    return _all(_EXPORTERS)[0]
+
+
+def runner_names() -> tuple[str, ...]:
+    """Every runtime that has a runner, broken or not; imports none of them."""
+    return tuple(_by_name(_RUNNERS))
+
+
+def broken() -> tuple[BrokenPlugin, ...]:
+    """Every runner and exporter that cannot be used."""
+    return (*_all(_RUNNERS)[1], *_all(_EXPORTERS)[1])
+
+
+def _one(kind: _Kind[P], name: str) -> P:
+    found = _by_name(kind)
+    if name not in found:
+        raise UnknownNameError(kind.noun, name, found)
+    plugin = _load(kind, found[name][0])
+    if isinstance(plugin, BrokenPlugin):
+        raise UnavailableError(
+            f"the plug-in {name!r} of {plugin.distribution} is broken: {plugin.reason}",
+            f"mend or uninstall {plugin.distribution}",
+        )
+    return plugin
+
+
+def _all(kind: _Kind[P]) -> tuple[dict[str, P], tuple[BrokenPlugin, ...]]:
+    usable: dict[str, P] = {}
+    unusable: list[BrokenPlugin] = []
+    for name, (first, *others) in _by_name(kind).items():
+        plugin = _load(kind, first)
+        if isinstance(plugin, BrokenPlugin):
+            unusable.append(plugin)
+        else:
+            usable[name] = plugin
+        unusable += [_broken(kind, other, f"the name is taken by {_distribution(first)}") for other in others]
+    return usable, tuple(unusable)
+
+
+def _by_name(kind: _Kind[P]) -> dict[str, list[metadata.EntryPoint]]:
+    """Name → its claimants, the one that keeps the name in front."""
+    claims: dict[str, list[metadata.EntryPoint]] = {}
+    for entry in sorted(metadata.entry_points(group=kind.group), key=_precedence):
+        claims.setdefault(entry.name, []).append(entry)
+    return claims
+
+
+def _precedence(entry: metadata.EntryPoint) -> tuple[str, bool, str, str]:
+    distribution = _distribution(entry)
+    return entry.name, distribution != BUILT_IN, distribution, entry.value
+
+
+def _load(kind: _Kind[P], entry: metadata.EntryPoint) -> P | BrokenPlugin:
+    """An instance of the plug-in's class, or why there is none."""
+    try:
+        return _instance(kind, entry)
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the others go on
+        return _broken(kind, entry, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _instance(kind: _Kind[P], entry: metadata.EntryPoint) -> P:
+    plugin = entry.load()
+    if not (isinstance(plugin, type) and issubclass(plugin, kind.base)):
+        raise TypeError(f"{entry.value} is no subclass of esrbench's {kind.base.__name__}")
+    born = getattr(plugin, kind.bears, None)
+    if born != entry.name:
+        raise ValueError(f"{entry.value}.{kind.bears} is {born!r}, its entry point says {entry.name!r}")
+    instance: P = plugin()
+    return instance
+
+
+def _broken(kind: _Kind[P], entry: metadata.EntryPoint, reason: str) -> BrokenPlugin:
+    return BrokenPlugin(group=kind.group, name=entry.name, distribution=_distribution(entry), reason=reason)
+
+
+def _distribution(entry: metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), "no message")
