@@ -1,0 +1,120 @@
+"""Is it still the same picture? Output against the reference's, and the gates that it must pass."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from esrbench import tiling
+from esrbench.errors import EsrbenchError
+from esrbench.record import Fidelity
+from esrbench.target import Precision
+from esrbench.tiling import TilePlan
+
+Floats = npt.NDArray[np.float32]
+
+_GATES_DB = {
+    # Only the order of summation differs, or a Winograd transform: 133 dB and more were measured. At 80 dB the error
+    # is 1/39 of an 8-bit step.
+    Precision.FP32: 80.0,
+    # Products of 10-bit mantissas, summed in single precision. The same rounding in ncnn with fp16 storage and fp32
+    # arithmetic measured 68 to 73 dB.
+    Precision.TF32: 60.0,
+    Precision.FP16: 45.0,  # 56 to 62 dB measured
+    Precision.BF16: 40.0,  # 54 to 61 dB measured
+    Precision.INT8: 28.0,  # about where a viewer begins to see it beside the reference
+}
+
+_VISIBLE = 1 / 255
+"""A reference tile that varies by less is flat as an 8-bit picture: an output that is flat there is not wrong."""
+
+
+def measure(output: Floats, reference: Floats, plan: TilePlan, scale: int) -> Fidelity:
+    """Compare output tiles with the reference's, both ``(N, scale * tile, scale * tile, 3)`` float, RGB in [0, 1].
+
+    Errors and SSIM are of the stitched pictures; NaN, Inf and constant tiles are counted in whole tiles, halo
+    included. A value that is no number is taken as off by 1, the whole range, so that every figure stays finite.
+
+    Raises:
+        EsrbenchError: the reference itself holds NaN or Inf.
+        TilingError: the tiles are not those of the plan.
+    """
+    if not np.isfinite(reference).all():
+        raise EsrbenchError("the reference's output holds NaN or Inf: nothing can be compared with it; check the model")
+    right = tiling.stitch(reference, plan, scale).astype(np.float64)
+    found = tiling.stitch(output, plan, scale).astype(np.float64)
+    found = np.where(np.isfinite(found), found, right + 1)
+    error = np.abs(found - right)
+    y, x, _ = np.unravel_index(int(error.argmax()), error.shape)
+    return Fidelity(
+        mse=float(np.mean(error**2)),
+        ssim=_ssim(found, right),
+        worst_abs=float(error.max()),
+        worst_yx=(int(y), int(x)),
+        nan_count=int(np.isnan(output).sum()),
+        inf_count=int(np.isinf(output).sum()),
+        constant_tiles=_constant_tiles(output, reference),
+    )
+
+
+def psnr_db(mse: float) -> float:
+    """Peak signal-to-noise ratio of values whose range is 1: ``10 log10(1 / mse)``; infinite for identical pictures.
+
+    Raises:
+        ValueError: ``mse`` is negative or no number.
+    """
+    if not mse >= 0:
+        raise ValueError(f"a mean squared error of {mse} cannot be")
+    return math.inf if mse == 0 else -10 * math.log10(mse)
+
+
+def gate_db(precision: Precision) -> float:
+    """The PSNR below which a picture of this precision counts as wrong; each a good way below what was measured."""
+    return _GATES_DB[precision]
+
+
+def verdict(fidelity: Fidelity, precision: Precision) -> str | None:
+    """Why the picture is wrong, in words with figures; None where it is right."""
+    if fidelity.nan_count or fidelity.inf_count:
+        return f"the output holds {fidelity.nan_count} NaN and {fidelity.inf_count} infinite values"
+    if fidelity.constant_tiles:
+        tiles = "1 tile is" if fidelity.constant_tiles == 1 else f"{fidelity.constant_tiles} tiles are"
+        return f"{tiles} a single value throughout, where the reference draws a picture"
+    psnr, gate = psnr_db(fidelity.mse), gate_db(precision)
+    if psnr < gate:
+        y, x = fidelity.worst_yx
+        return (
+            f"PSNR to the reference is {psnr:.1f} dB, {precision.value} must reach {gate:g} dB; "
+            f"the worst pixel, at row {y}, column {x}, is off by {fidelity.worst_abs:.3g} of the full range"
+        )
+    return None
+
+
+def _ssim(found: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> float:
+    """Structural similarity as its authors define it (Wang et al. 2004): Gaussian window of 11 pixels, sigma 1.5.
+
+    A picture smaller than the window keeps it; only the margin that is left out of the mean shrinks.
+    """
+    from skimage.metrics import structural_similarity  # noqa: PLC0415  (brings scipy: only after the clock stopped)
+
+    side = min(*right.shape[:2], 11)
+    return float(
+        structural_similarity(  # type: ignore[no-untyped-call]  # scikit-image has no types
+            found,
+            right,
+            win_size=side - (side + 1) % 2,
+            data_range=1.0,
+            channel_axis=-1,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
+def _constant_tiles(output: Floats, reference: Floats) -> int:
+    """How many tiles are one single value where the reference's is a picture."""
+    axes = (1, 2, 3)
+    flat = output.min(axis=axes) == output.max(axis=axes)
+    drawn = reference.max(axis=axes) - reference.min(axis=axes) > _VISIBLE
+    return int((flat & drawn).sum())
