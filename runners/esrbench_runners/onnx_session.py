@@ -1,0 +1,158 @@
+"""ONNX Runtime, on the CPU and on CUDA."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from esrbench.artifact import ONNX, Format, LocatedArtifact
+from esrbench.availability import each, library, refused, require, unless_refused, usable
+from esrbench.cuda_driver import device_names
+from esrbench.errors import PlacementError
+from esrbench.layout import to_planes, to_tiles
+from esrbench.processor import cpu_name
+from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.target import Precision, Target
+from esrbench.translation import translated
+
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+CUDA_OPTIONS = {
+    "use_tf32": "0",  # an fp32 claim means IEEE; fp16 is not touched by it
+    "cudnn_conv_algo_search": "EXHAUSTIVE",  # tuned once for the one shape of a tile plan; DEFAULT is a slow fallback
+    "cudnn_conv_use_max_workspace": "1",
+    "prefer_nhwc": "1",  # tensor cores read channels last
+    "arena_extend_strategy": "kSameAsRequested",  # no doubling: device memory means what the network needs
+}
+
+ERRORS_ONLY = 3
+"""onnxruntime's severity scale: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal."""
+
+
+class OnnxruntimeRunner(Runner):
+    """ONNX Runtime. No fp16 on the CPU: it would run as fp32 with casts around it, and prove nothing."""
+
+    name: ClassVar[str] = "onnxruntime"
+    accepts: ClassVar[frozenset[Format]] = frozenset({ONNX})
+
+    _CPU = (Precision.FP32,)
+    _CUDA = (Precision.FP32, Precision.FP16)
+
+    def targets(self) -> Sequence[Availability]:
+        """The CPU and every CUDA device."""
+        every = (*each(self.name, "cpu", self._CPU), *each(self.name, "cuda", self._CUDA))
+        return unless_refused(every, lambda: [*self._found("cpu"), *self._found("cuda")])
+
+    def artifact_precision(self, target: Target) -> Precision:
+        """As measured: an ONNX graph holds its types."""
+        return target.precision
+
+    def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
+        """A session whose every node is on the target's provider."""
+        require(target, self._found(target.device_kind))
+        return OnnxSession(library("onnxruntime", "onnxruntime"), artifact, target, options)
+
+    def _found(self, device_kind: str) -> Sequence[Availability]:
+        runtime = library("onnxruntime", "onnxruntime")
+        if device_kind == "cuda":
+            return self._found_cuda(runtime)
+        return usable(each(self.name, "cpu", self._CPU), cpu_name(), DeviceType.CPU)
+
+    def _found_cuda(self, runtime: Any) -> Sequence[Availability]:
+        every = each(self.name, "cuda", self._CUDA)
+        if PROVIDERS["cuda"] not in runtime.get_available_providers():
+            remedy = "pip uninstall onnxruntime, then pip install 'esrbench[onnxruntime]' on Linux or Windows x86-64"
+            return refused(every, "this onnxruntime is built without CUDA", remedy)
+        names = device_names()
+        if not names:
+            # onnxruntime lists its CUDA provider all the same, so the driver is asked instead.
+            return refused(every, "no CUDA device is found", "check nvidia-smi and CUDA_VISIBLE_DEVICES")
+        return [
+            entry
+            for index, name in enumerate(names)
+            for entry in usable(each(self.name, f"cuda{index}", self._CUDA), name, DeviceType.GPU)
+        ]
+
+
+class OnnxSession(Session):
+    """An inference session with one execution provider and no other to fall back to."""
+
+    def __init__(self, runtime: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> None:
+        self._runtime = runtime
+        self._target = target
+        self._threads = options.threads
+        self._provider = PROVIDERS[target.device_kind]
+        if target.device_kind == "cuda" and hasattr(runtime, "preload_dlls"):
+            runtime.preload_dlls()  # finds the CUDA libraries of torch's wheels
+        with translated(f"{target}: loading {artifact.path()}"):
+            self._session = self._open(str(artifact.path()))
+        self._input = self._session.get_inputs()[0]
+        self._dtype = np.float16 if self._input.type == "tensor(float16)" else np.float32
+        self.placement()
+
+    def run(self, tiles: Tiles) -> Tiles:
+        """Upscale a batch; copies to and from the device are part of it."""
+        with translated(f"{self._target}: a batch of shape {tiles.shape}"):
+            planes = to_planes(tiles).astype(self._dtype, copy=False)
+            return to_tiles(self._session.run(None, {self._input.name: planes})[0], tiles)
+
+    def placement(self) -> Placement:
+        """Nodes per provider, and the type of the graph's input."""
+        nodes = self._nodes()
+        elsewhere = {provider: count for provider, count in nodes.items() if provider != self._provider}
+        if elsewhere or self._session.get_providers()[0] != self._provider:
+            found = nodes or self._session.get_providers()
+            raise PlacementError(f"{self._target}: {self._provider} was asked for, the session has {found}")
+        precision = Precision.FP16 if self._dtype is np.float16 else Precision.FP32
+        if precision is not self._target.precision:
+            raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
+        on_gpu = self._target.device_kind == "cuda"
+        return Placement(
+            device_name=device_names()[self._target.device_index] if on_gpu else cpu_name(),
+            device_type=DeviceType.GPU if on_gpu else DeviceType.CPU,
+            provider=self._provider,
+            precision=precision,
+            nodes=nodes,
+            options=self._options(),
+            versions={"onnxruntime": self._runtime.__version__},
+        )
+
+    def close(self) -> None:
+        """Free the session."""
+        del self._session
+
+    def _open(self, path: str) -> Any:
+        settings = self._runtime.SessionOptions()
+        settings.intra_op_num_threads = self._threads
+        settings.inter_op_num_threads = 1
+        settings.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
+        settings.log_severity_level = ERRORS_ONLY
+        settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if self._target.device_kind == "cpu":
+            return self._runtime.InferenceSession(path, settings, providers=[self._provider])
+        settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+        device = {"device_id": str(self._target.device_index)}
+        try:
+            return self._runtime.InferenceSession(path, settings, providers=[(self._provider, CUDA_OPTIONS | device)])
+        except Exception as error:
+            if "fallback to CPU EP has been explicitly disabled" not in str(error):
+                raise
+            raise PlacementError(
+                f"{self._target}: CUDA was asked for, onnxruntime would run on the CPU",
+                "install the CUDA and cuDNN libraries that it was built for; its log names the missing one",
+            ) from error
+
+    def _nodes(self) -> dict[str, int]:
+        """Provider → graph nodes; empty with an onnxruntime that cannot tell."""
+        if not hasattr(self._session, "get_provider_graph_assignment_info"):
+            return {}
+        nodes: Counter[str] = Counter()
+        for subgraph in self._session.get_provider_graph_assignment_info():
+            nodes[subgraph.ep_name] += len(subgraph.get_nodes())
+        return dict(nodes)
+
+    def _options(self) -> dict[str, str]:
+        asked = CUDA_OPTIONS if self._target.device_kind == "cuda" else {}
+        found = self._session.get_provider_options().get(self._provider, {})
+        return {"intra_op_num_threads": str(self._threads)} | {name: str(found.get(name, "")) for name in asked}

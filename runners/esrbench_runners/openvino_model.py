@@ -1,0 +1,133 @@
+"""OpenVINO on the CPU: the ONNX artifact, compiled for one tile shape."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from esrbench.artifact import ONNX, Format, LocatedArtifact
+from esrbench.availability import each, library, refused, require, unless_refused, usable
+from esrbench.errors import PlacementError
+from esrbench.layout import to_planes, to_tiles
+from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.target import Precision, Target
+from esrbench.translation import translated
+
+HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+"""OpenVINO's own names: of its precision hint, and of what a compiled layer runs at."""
+
+CONVOLUTION = "Convolution"
+
+
+class OpenvinoRunner(Runner):
+    """OpenVINO's CPU plug-in."""
+
+    name: ClassVar[str] = "openvino"
+    accepts: ClassVar[frozenset[Format]] = frozenset({ONNX})
+
+    def targets(self) -> Sequence[Availability]:
+        """The CPU at fp32, and at bf16 where it has the instructions."""
+        return unless_refused(each(self.name, "cpu", HINTS), lambda: self._found(self._core()))
+
+    def artifact_precision(self, target: Target) -> Precision:
+        """Always fp32: OpenVINO converts to bf16 when it compiles."""
+        return Precision.FP32
+
+    def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
+        """A model compiled for the tile shape of ``options``, at the target's precision."""
+        core = self._core()
+        entry = require(target, self._found(core))
+        return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
+
+    def _core(self) -> Any:
+        openvino = library("openvino", "openvino")
+        with translated("openvino: starting"):
+            return openvino.Core()
+
+    def _found(self, core: Any) -> Sequence[Availability]:
+        with translated("openvino: asking for its CPU"):
+            device_name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
+            can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        single, half = each(self.name, "cpu", HINTS)
+        if can_bf16:
+            return usable((single, half), device_name, DeviceType.CPU)
+        # Asked for bf16 on such a CPU, OpenVINO says nothing and runs fp32.
+        reason = f"OpenVINO has no bf16 on this CPU ({device_name}); it would silently run fp32"
+        remedy = "measure openvino@cpu:fp32, or use a CPU with AVX512-BF16 or AMX"
+        return (*usable((single,), device_name, DeviceType.CPU), *refused((half,), reason, remedy))
+
+
+class OpenvinoSession(Session):
+    """A compiled model. Height and width are fixed; the batch is bounded, as the last one may be smaller."""
+
+    def __init__(
+        self, core: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, device_name: str
+    ) -> None:
+        self._target = target
+        self._device_name = device_name
+        self._config = {
+            "INFERENCE_PRECISION_HINT": HINTS[target.precision],
+            "INFERENCE_NUM_THREADS": options.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        with translated(f"{target}: loading {artifact.path()}"):
+            model = core.read_model(str(artifact.path()))
+            model.reshape(_shape(options.tile_shape))
+            self._model = core.compile_model(model, "CPU", self._config)
+            self._request = self._model.create_infer_request()
+        self._layers = self._convolutions()
+        self._check_precision()
+
+    def run(self, tiles: Tiles) -> Tiles:
+        """Upscale a batch."""
+        with translated(f"{self._target}: a batch of shape {tiles.shape}"):
+            self._request.infer([to_planes(tiles)], share_inputs=True)
+            return to_tiles(self._request.get_output_tensor().data, tiles)
+
+    def placement(self) -> Placement:
+        """Precision of each compiled convolution: the hint that was asked for proves nothing."""
+        self._check_precision()
+        return Placement(
+            device_name=self._device_name,
+            device_type=DeviceType.CPU,
+            provider="CPU",
+            precision=self._target.precision,
+            nodes={f"{CONVOLUTION} {precision}": count for precision, count in self._layers.items()},
+            options={name: _text(self._model.get_property(name)) for name in self._config},
+            versions={"openvino": library("openvino", "openvino").__version__},
+        )
+
+    def close(self) -> None:
+        """Free the compiled model."""
+        del self._request, self._model
+
+    def _convolutions(self) -> dict[str, int]:
+        """Precision that OpenVINO chose → convolutions compiled at it."""
+        infos = [layer.get_rt_info() for layer in self._model.get_runtime_model().get_ops()]
+        return dict(
+            Counter(_text(info["runtimePrecision"]) for info in infos if _text(info["layerType"]) == CONVOLUTION)
+        )
+
+    def _check_precision(self) -> None:
+        """Most convolutions must run as asked; OpenVINO may keep single ones beside an input or output in fp32."""
+        as_asked = self._layers.get(HINTS[self._target.precision], 0)
+        if as_asked * 2 <= sum(self._layers.values()):
+            raise PlacementError(
+                f"{self._target}: {HINTS[self._target.precision]} was asked for, OpenVINO compiled its convolutions "
+                f"as {self._layers or 'something else'}",
+                "measure openvino@cpu:fp32",
+            )
+
+
+def _shape(tile_shape: tuple[int, int, int]) -> Any:
+    """``(N, 3, H, W)``; N is 1 to N where it can vary, which costs nothing on the CPU (measured, AVX2)."""
+    openvino = library("openvino", "openvino")
+    batch, height, width = tile_shape
+    return openvino.PartialShape([openvino.Dimension(1, batch) if batch > 1 else 1, 3, height, width])
+
+
+def _text(value: Any) -> str:
+    """A property or a layer's fact as text: OpenVINO wraps some of them."""
+    if hasattr(value, "astype"):
+        return str(value.astype(str))
+    return str(value.to_string() if hasattr(value, "to_string") else value)

@@ -1,0 +1,50 @@
+"""What the runners of eager torch and TorchScript share. Light: torch is imported where it runs."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from esrbench.artifact import LocatedArtifact
+from esrbench.availability import each, library, require, unless_refused, usable
+from esrbench.processor import cpu_name
+from esrbench.runner import Availability, DeviceType, LoadOptions, Runner, Session
+from esrbench.target import Precision, Target
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TorchFamilyRunner(Runner):
+    """A runtime whose loaded artifact is a ``torch.nn.Module``."""
+
+    on_cpu: ClassVar[tuple[Precision, ...]]
+    on_cuda: ClassVar[tuple[Precision, ...]]
+
+    @abstractmethod
+    def network(self, artifact: LocatedArtifact, target: Target) -> "torch.nn.Module":
+        """The artifact as a float32 network on the CPU."""
+
+    def targets(self) -> Sequence[Availability]:
+        """The CPU and every CUDA device."""
+        every = (*each(self.name, "cpu", self.on_cpu), *each(self.name, "cuda", self.on_cuda))
+        return unless_refused(every, lambda: [*self._found("cpu"), *self._found("cuda")])
+
+    def artifact_precision(self, target: Target) -> Precision:
+        """Always fp32: torch converts the weights itself."""
+        return Precision.FP32
+
+    def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
+        """The network with its weights on the target's device."""
+        require(target, self._found(target.device_kind))
+        from esrbench_runners.torch_session import TorchSession, set_arithmetic  # noqa: PLC0415
+
+        set_arithmetic(target, options.threads)
+        return TorchSession(self.network(artifact, target), target)
+
+    def _found(self, device_kind: str) -> Sequence[Availability]:
+        library("torch", "all")
+        if device_kind != "cuda":
+            return usable(each(self.name, "cpu", self.on_cpu), cpu_name(), DeviceType.CPU)
+        from esrbench_runners.torch_session import cuda_targets  # noqa: PLC0415
+
+        return cuda_targets(self.name, self.on_cuda)
