@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from esrbench.artifact import Format
 from esrbench.codec import Value
 from esrbench.errors import UnavailableError, UnknownNameError
 from esrbench.exporter import Exporter
@@ -70,6 +71,21 @@ def runners() -> dict[str, Runner]:
 def exporters() -> dict[str, Exporter]:
     """Format → exporter, in the alphabet's order; broken ones are left out, see :func:`broken`."""
     return _all(_EXPORTERS)[0]
+
+
+def format_for(runner: Runner) -> Format:
+    """The format to export for a runner: of those that it accepts, the first by name that has an exporter.
+
+    Raises:
+        UnavailableError: none has.
+    """
+    written = exporters()
+    for format_ in sorted(runner.accepts):
+        if format_ in written:
+            return format_
+    raise UnavailableError(
+        f"{runner.name} loads {', '.join(sorted(runner.accepts))}; no installed exporter writes that"
+    )
 
 
 def runner_names() -> tuple[str, ...]:
