@@ -10,15 +10,16 @@ from esrbench.runner import Availability, DeviceType
 from esrbench.target import Precision, Target
 
 
-def library(name: str, extra: str) -> Any:
-    """Import an optional library, whose types may be absent too; ``extra`` is the esrbench extra that installs it.
+def library(name: str, install: str) -> Any:
+    """Import an optional library, whose types may be absent too; ``install`` is what pip installs to get it.
 
     Raises:
         UnavailableError: it is not installed, or cannot be imported.
     """
-    remedy = f"pip install 'esrbench[{extra}]'"
-    if importlib.util.find_spec(name) is None:
-        raise UnavailableError(f"{name} is not installed", remedy)
+    remedy = f"pip install '{install}'"
+    top = name.partition(".")[0]
+    if importlib.util.find_spec(top) is None:
+        raise UnavailableError(f"{top} is not installed", remedy)
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:

@@ -232,7 +232,7 @@ def _strike(script: FakeScript, moment: Moment) -> None:
 def _spoilt(upscaled: Tiles, fault: Fault | None) -> Tiles:
     match fault:
         case Fault.WRONG:
-            return np.ascontiguousarray(upscaled[:, ::-1])
+            return upscaled[:, ::-1].copy()
         case Fault.BLACK:
             return np.zeros_like(upscaled)
         case Fault.NAN:

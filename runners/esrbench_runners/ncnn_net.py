@@ -56,10 +56,10 @@ class NcnnRunner(Runner):
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A net on exactly the target's device."""
         entry = require(target, self._found(target.device_kind))
-        return NcnnSession(library("ncnn", "ncnn"), artifact, entry, options.threads)
+        return NcnnSession(library("ncnn", "esrbench[ncnn]"), artifact, entry, options.threads)
 
     def _found(self, device_kind: str) -> Sequence[Availability]:
-        ncnn = library("ncnn", "ncnn")
+        ncnn = library("ncnn", "esrbench[ncnn]")
         if device_kind == "vulkan":
             return self._found_vulkan(ncnn)
         return usable(each(self.name, "cpu", self._CPU), cpu_name(), DeviceType.CPU)

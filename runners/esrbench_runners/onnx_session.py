@@ -51,10 +51,10 @@ class OnnxruntimeRunner(Runner):
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A session whose every node is on the target's provider."""
         require(target, self._found(target.device_kind))
-        return OnnxSession(library("onnxruntime", "onnxruntime"), artifact, target, options)
+        return OnnxSession(library("onnxruntime", "esrbench[onnxruntime]"), artifact, target, options)
 
     def _found(self, device_kind: str) -> Sequence[Availability]:
-        runtime = library("onnxruntime", "onnxruntime")
+        runtime = library("onnxruntime", "esrbench[onnxruntime]")
         if device_kind == "cuda":
             return self._found_cuda(runtime)
         return usable(each(self.name, "cpu", self._CPU), cpu_name(), DeviceType.CPU)

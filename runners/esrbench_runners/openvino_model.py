@@ -39,7 +39,7 @@ class OpenvinoRunner(Runner):
         return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
 
     def _core(self) -> Any:
-        openvino = library("openvino", "openvino")
+        openvino = library("openvino", "esrbench[openvino]")
         with translated("openvino: starting"):
             return openvino.Core()
 
@@ -94,7 +94,7 @@ class OpenvinoSession(Session):
             precision=self._target.precision,
             nodes={f"{CONVOLUTION} {precision}": count for precision, count in self._layers.items()},
             options={name: _text(self._model.get_property(name)) for name in self._config},
-            versions={"openvino": library("openvino", "openvino").__version__},
+            versions={"openvino": library("openvino", "esrbench[openvino]").__version__},
         )
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class OpenvinoSession(Session):
 
 def _shape(tile_shape: tuple[int, int, int]) -> Any:
     """``(N, 3, H, W)``; N is 1 to N where it can vary, which costs nothing on the CPU (measured, AVX2)."""
-    openvino = library("openvino", "openvino")
+    openvino = library("openvino", "esrbench[openvino]")
     batch, height, width = tile_shape
     return openvino.PartialShape([openvino.Dimension(1, batch) if batch > 1 else 1, 3, height, width])
 

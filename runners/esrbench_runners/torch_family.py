@@ -42,7 +42,7 @@ class TorchFamilyRunner(Runner):
         return TorchSession(self.network(artifact, target), target)
 
     def _found(self, device_kind: str) -> Sequence[Availability]:
-        library("torch", "all")
+        library("torch", "torch")
         if device_kind != "cuda":
             return usable(each(self.name, "cpu", self.on_cpu), cpu_name(), DeviceType.CPU)
         from esrbench_runners.torch_session import cuda_targets  # noqa: PLC0415
