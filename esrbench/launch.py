@@ -18,17 +18,17 @@ from esrbench.workload import PreparedWorkload
 
 def launch(job: Job, clock: Clock) -> Outcome:
     """Measure ``job``, draw its picture and compare it; raises what the runner raises."""
-    prepared = workload.load(job.workload, Path(job.input_picture))
+    spec = job.artifact.artifact.spec
+    prepared = workload.load(job.workload, Path(job.input_picture), multiple=spec.unshuffle)
     batches = tuple(prepared.batches())
     outcome, output = _measured(job, batches, clock)
-    scale = job.artifact.artifact.spec.scale
-    _check_shape(output, batches, scale)
-    _draw(job, prepared, output, scale)
+    _check_shape(output, batches, spec.scale)
+    _draw(job, prepared, output, spec.scale)
     if job.makes_reference:
         np.save(job.reference, output, allow_pickle=False)
         return outcome
     reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
-    found = fidelity.measure(output, reference, prepared.plan, scale)
+    found = fidelity.measure(output, reference, prepared.plan, spec.scale)
     reason = fidelity.verdict(found, job.target.precision)
     status = Status.OK if reason is None else Status.WRONG
     return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)

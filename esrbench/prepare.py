@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from esrbench import __version__, environment, export, images, plugins, probe, workload, zoo
+from esrbench import __version__, environment, export, plugins, probe, workload, zoo
 from esrbench.artifact import Format, LocatedArtifact
-from esrbench.errors import EsrbenchError, UnavailableError, UnknownNameError, UsageError
+from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.harness import Plan, Refusal
 from esrbench.launcher import Inputs, now
 from esrbench.record import Case, ModelRecord, RunRecord, Status
@@ -83,7 +83,7 @@ def begin(prepared: Prepared, out: Path) -> tuple[Plan, RunWriter]:
     pictures: dict[str, Path] = {}
     for each in prepared.workloads:
         pictures[each.record.id] = writer.pictures / f"input.{each.record.id}.png"
-        images.write(pictures[each.record.id], images.Picture(rgb=each.pixels))
+        each.save(pictures[each.record.id])
     cases = prepared.record.cases
     inputs = Inputs(
         workloads={each.record.id: each.record for each in prepared.workloads},
@@ -102,28 +102,26 @@ def begin(prepared: Prepared, out: Path) -> tuple[Plan, RunWriter]:
 
 
 def _asked(suite: Suite) -> tuple[Availability, ...]:
-    """What is known of each target that the suite asks for, in the suite's order."""
+    """What is known of each target that the suite asks for."""
     targets = [Target(text) for text in suite.targets]
     for target in targets:
         plugins.runner(target.runtime)
-    found = {
-        entry.target: entry for entry in probe.availabilities(sorted({target.runtime for target in targets}) or None)
-    }
-    if not targets:
-        return tuple(
-            entry for entry in found.values() if not suite.devices or entry.target.device_kind in suite.devices
-        )
-    for target in targets:
-        if target not in found:
-            raise UnknownNameError("target", target, found)
-    return tuple(found[target] for target in dict.fromkeys(targets))
+    probed = probe.ask(sorted({target.runtime for target in targets}) or None)
+    if targets:
+        return tuple(probed.of(target) for target in dict.fromkeys(targets))
+    return tuple(entry for entry in probed.targets if not suite.devices or entry.target.device_kind in suite.devices)
 
 
 def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:
-    if plan.tile % multiple:
-        raise UsageError(f"tile {plan.tile} was asked for; this model needs a multiple of {multiple}")
     return workload.prepare(
-        image=plan.image, crop=plan.crop, tile=plan.tile, halo=plan.halo, batch=plan.batch, threads=threads, id=plan.id
+        image=plan.image,
+        crop=plan.crop,
+        tile=plan.tile,
+        halo=plan.halo,
+        batch=plan.batch,
+        threads=threads,
+        id=plan.id,
+        multiple=multiple,
     )
 
 

@@ -1,0 +1,86 @@
+"""What the user may get wrong: one message, exit code 2, nothing half-written."""
+
+import pytest
+
+from esrbench.target import Target
+from esrbench.testing import FakeScript
+
+TARGET = "fake@cpu:fp32"
+
+
+@pytest.fixture
+def fake(scripted):
+    scripted([FakeScript(target=Target(TARGET))])
+
+
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--suite", "quik"], "did you mean 'quick'"),
+        (["--model", "realesrgan-x4pluss"], "did you mean 'realesrgan-x4plus'"),
+        (["--model", "none.pth"], "none.pth"),
+        (["--model", "text.pth"], "text.pth"),
+        (["--model", "."], "folder"),
+        (["--model", "other.pth"], "other.pth"),
+        (["--target", "torch"], "RUNTIME@DEVICE:PRECISION"),
+        (["--target", "onnxruntim@cpu:fp32"], "did you mean 'onnxruntime'"),
+        (["--target", "fake@cpu:fp16"], "did you mean 'fake@cpu:fp32'"),
+        (["--image", "none.png"], "none.png"),
+        (["--image", "."], "folder"),
+        (["--image", "empty.png"], "empty.png"),
+        (["--image", "truncated.png"], "truncated.png"),
+        (["--image", "text.pth"], "text.pth"),
+        (["--tile", "16", "--halo", "8"], "halo"),
+        (["--tile", "-4"], "tile"),
+        (["--batch", "0"], "batch"),
+        (["--threads", "0"], "--threads 0"),
+        (["--budget", "-5s"], "budget"),
+        (["--budget", "1s"], "nothing can be measured"),
+        (["--budget", "soon"], "not a duration"),
+        (["--out", "taken"], "exists already"),
+        (["--out", "text.pth/run"], "text.pth"),
+    ],
+)
+def test_bench_refuses_with_one_message_and_leaves_nothing(
+    esrbench, tmp_path, zero_checkpoint, bad_files, arguments, message
+):
+    before = sorted(path for path in tmp_path.rglob("*"))
+    defaults = {"--target": TARGET, "--model": str(zero_checkpoint), "--image": "astronaut", "--out": "results/run"}
+    for option, value in defaults.items():
+        if option not in arguments:
+            arguments = [*arguments, option, value]
+    done = esrbench("bench", *arguments)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+@pytest.fixture
+def bad_files(tmp_path):
+    import torch
+    from PIL import Image
+
+    (tmp_path / "text.pth").write_text("this is not a checkpoint\n")
+    (tmp_path / "empty.png").touch()
+    Image.new("RGB", (64, 64)).save(tmp_path / "whole.png")
+    (tmp_path / "truncated.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
+    torch.save({"params": {"some.other.key": torch.zeros(3)}}, tmp_path / "other.pth")
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "run.json").write_text("{}")
+
+
+def test_nothing_usable_is_exit_code_three(esrbench, zero_checkpoint):
+    done = esrbench("bench", "--model", zero_checkpoint, "--target", "torch@cuda7:fp16", "--out", "results/run")
+    assert done.returncode in {2, 3}
+    assert "torch@cuda7:fp16" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["report", "none"], ["report", "."], ["export", "none.pth", "--out", "o"], ["bogus"]]
+)
+def test_other_commands_refuse_with_exit_code_two(esrbench, arguments):
+    done = esrbench(*arguments)
+    assert done.returncode == 2
+    assert done.stderr
+    assert "Traceback" not in done.stderr
