@@ -103,11 +103,12 @@ def write(path: Path, picture: Picture) -> None:
         ImageError: the format cannot hold this picture, or no format has this suffix.
         OutputError: the place cannot be written to.
     """
+    partial = _partial(path)
     form = _form(path, picture.height, picture.width, picture.alpha)
     options = dict(form.options)
     if form.icc and picture.icc_profile:
         options["icc_profile"] = picture.icc_profile
-    with _replacing(path) as file:
+    with _replacing(path, partial) as file:
         _image(picture, form).save(file, form.name, **options)
 
 
@@ -118,8 +119,8 @@ def check_output(path: Path, height: int, width: int, alpha: Pixels | None) -> N
         ImageError: as :func:`write`.
         OutputError: as :func:`write`.
     """
-    _form(path, height, width, alpha)
     partial = _partial(path)
+    _form(path, height, width, alpha)
     try:
         partial.touch(exist_ok=False)
         partial.unlink()
@@ -251,9 +252,8 @@ def _form(path: Path, height: int, width: int, alpha: Pixels | None) -> _Form:
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file beside ``path`` that takes its place once it is whole."""
-    partial = _partial(path)
+def _replacing(path: Path, partial: Path) -> Iterator[BinaryIO]:
+    """A new file at ``partial`` that takes the place of ``path`` once it is whole."""
     try:
         with partial.open("x+b") as file:
             yield file
@@ -265,10 +265,15 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def _partial(path: Path) -> Path:
-    path = path.resolve()  # through a link, so that the link stays
-    if path.is_dir():
+    """A name beside ``path`` that nothing bears, on the same disk."""
+    try:
+        path = path.resolve()  # through a link, so that the link stays
+        is_folder, has_folder = path.is_dir(), path.parent.is_dir()
+    except OSError as error:
+        raise OutputError(_unwritable(path, error)) from error
+    if is_folder:
         raise OutputError(f"{path} is a folder; give a file name such as {path / 'out.png'}")
-    if not path.parent.is_dir():
+    if not has_folder:
         raise OutputError(f"{path} cannot be written: there is no folder {path.parent}; make it first")
     return path.parent / f".{path.name[:100]}.{os.getpid()}.{secrets.token_hex(4)}"
 

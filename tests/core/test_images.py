@@ -331,6 +331,10 @@ def test_a_place_that_is_none_is_refused(tmp_path: Path, check: bool) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="is a folder"):
         put(tmp_path / "folder.png")
+    with pytest.raises(OutputError, match="is a folder"):
+        put(tmp_path)
+    with pytest.raises(OutputError, match="cannot be written"):
+        put(tmp_path / f"{'a' * 5000}.png")
     with pytest.raises(OutputError, match="no folder"):
         put(tmp_path / "absent" / "a.png")
     with pytest.raises(OutputError, match="no folder"):
