@@ -79,6 +79,11 @@ def check_precision(exporter: Exporter, options: ExportOptions) -> None:
         )
 
 
+def artifact_stem(model: Model, options: ExportOptions) -> str:
+    """``NAME`` for fp32, else ``NAME-fp16``: a format's precisions can lie in one folder."""
+    return model.name if options.precision is Precision.FP32 else f"{model.name}-{options.precision.value}"
+
+
 def library_versions(*names: str) -> dict[str, str]:
     """Installed versions of these distributions, without importing them; an absent one is left out."""
     found: dict[str, str] = {}

@@ -1,0 +1,52 @@
+"""Weights from a file: hyperparameters from the tensors' shapes, canonical names, float32. Runs no code from a file."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from esrbench.checkpoints import ncnn_files, safe_tensors, state_dict
+from esrbench.checkpoints.identify import canonical, digest, spec_of
+from esrbench.errors import CheckpointError
+from esrbench.exporter import Model
+
+__all__ = ["SUFFIXES", "read"]
+
+SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
+
+Tensors = Mapping[str, npt.NDArray[np.generic]]
+
+
+def read(path: Path, name: str | None = None) -> Model:
+    """The model in ``path``: a PyTorch state dict, a safetensors file, or one of ncnn's ``.param`` and ``.bin`` pair.
+
+    ``name`` defaults to the file's stem.
+
+    Raises:
+        CheckpointError: no such file, not one of these formats, damaged, or weights of another network.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give a checkpoint file ({', '.join(SUFFIXES)})")
+    if not path.is_file():
+        raise CheckpointError(f"{path}: there is no such file")
+    if path.stat().st_size == 0:
+        raise CheckpointError(f"{path} is empty; download or copy it again")
+    tensors = _reader(path)(path)
+    try:
+        spec = spec_of({key: array.shape for key, array in tensors.items()})
+        weights = canonical(tensors, spec)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Model(
+        name=name or path.stem, spec=spec, weights=weights, weights_sha256=digest(weights), source=f"file {path.name}"
+    )
+
+
+def _reader(path: Path) -> Callable[[Path], Tensors]:
+    suffix = path.suffix.lower()
+    if suffix == ".safetensors":
+        return safe_tensors.read
+    if suffix == ".param" or (suffix == ".bin" and not state_dict.looks_like(path)):
+        return ncnn_files.read
+    return state_dict.read

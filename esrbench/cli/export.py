@@ -1,0 +1,78 @@
+"""``esrbench export``: a model to files that other tools load."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esrbench.cli import app
+from esrbench.target import Precision
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from esrbench.artifact import Format, LocatedArtifact
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A zoo name or a checkpoint; see `esrbench models`.")],
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="onnx, ncnn, torchscript, pytorch; repeatable. Default: all installed."),
+    ] = None,
+    precisions: Annotated[
+        list[Precision] | None, typer.Option("--precision", help="Of the weights; repeatable. Default: fp32.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("artifacts"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the artifacts' descriptions as JSON.")] = False,
+) -> None:
+    """Write MODEL in one or more formats, each with a JSON description beside it."""
+    from rich.console import Console
+
+    from esrbench.codec import encode
+    from esrbench.export import export_to
+
+    wanted = _wanted(formats, precisions or [Precision.FP32])
+    console = Console(stderr=True)
+    made = []
+    for format_, precision in wanted:
+        with console.status(f"exporting {model} to {format_} {precision.value}"):
+            made.append(export_to(model, format_, precision, out))
+    if as_json:
+        print(encode([located.artifact for located in made]).decode(), end="")
+    else:
+        Console().print(_table(made))
+        print(f"in {out}")
+
+
+def _wanted(formats: list[str] | None, precisions: list[Precision]) -> "list[tuple[Format, Precision]]":
+    """Every format at every precision, checked before the first export begins."""
+    from esrbench import plugins
+    from esrbench.exporter import ExportOptions, check_precision
+
+    exporters = [plugins.exporter(name) for name in dict.fromkeys(formats)] if formats else plugins.exporters().values()
+    wanted = []
+    for exporter in exporters:
+        for precision in dict.fromkeys(precisions):
+            if formats or precision in exporter.precisions:  # only what was asked for by name is refused
+                check_precision(exporter, ExportOptions(precision=precision))
+                wanted.append((exporter.format, precision))
+    return wanted
+
+
+def _table(made: "list[LocatedArtifact]") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("file", "MB", "export s", "peak MB", "sha256"):
+        right = heading in ("MB", "export s", "peak MB")
+        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "file", overflow="fold")
+    for located in made:
+        artifact = located.artifact
+        for index, file in enumerate(artifact.files):
+            seconds = "" if index or artifact.export_s is None else f"{artifact.export_s:.2f}"
+            peak = artifact.export_peak_rss_bytes
+            memory = "" if index or peak is None else f"{peak / 1e6:.0f}"
+            table.add_row(file.name, f"{file.size_bytes / 1e6:.2f}", seconds, memory, file.sha256)
+    return table

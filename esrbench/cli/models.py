@@ -1,0 +1,71 @@
+"""``esrbench models``: what has a name, where its weights come from, and whether they are here."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from esrbench.cli import app
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from esrbench.zoo import Entry
+
+
+@app.command()
+def models(
+    fetch: Annotated[str | None, typer.Option(metavar="NAME", help="Download NAME's weights, verified.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+) -> None:
+    """List the models that have a name, or fetch the weights of one."""
+    from rich.console import Console
+
+    from esrbench import zoo
+
+    if fetch is not None:
+        entry = zoo.entry(fetch)
+        with Console(stderr=True).status(f"fetching {entry.source}"):
+            path = zoo.fetch(entry)
+        print(path)
+    elif as_json:
+        print(_json(zoo.ENTRIES))
+    else:
+        Console().print(_table(zoo.ENTRIES))
+        print("The digests of downloads are third parties' pins; esrbench checks them before it reads a file.")
+
+
+def _table(entries: "tuple[Entry, ...]") -> "Table":
+    from rich.table import Table
+
+    from esrbench.architecture import architecture_name
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("name", "network", "scale", "here", "source", "sha256"):
+        table.add_column(heading, no_wrap=heading in ("name", "network", "scale", "here"), overflow="fold")
+    for entry in entries:
+        here = "yes" if entry.present() else "no"
+        network = architecture_name(entry.spec)
+        table.add_row(entry.name, network, f"×{entry.spec.scale}", here, str(entry.source), entry.sha256)
+    return table
+
+
+def _json(entries: "tuple[Entry, ...]") -> str:
+    from esrbench.architecture import parameter_count
+    from esrbench.codec import encode
+
+    return encode(
+        [
+            {
+                "name": entry.name,
+                "spec": entry.spec,
+                "parameters": parameter_count(entry.spec.parameter_shapes()),
+                "flop_per_input_px": 2 * entry.spec.macs_per_input_px(),
+                "receptive_field_px": entry.spec.receptive_field_px,
+                "source": str(entry.source),
+                "sha256": entry.sha256,
+                "present": entry.present(),
+                "path": str(entry.source.path() or ""),
+            }
+            for entry in entries
+        ]
+    ).decode()

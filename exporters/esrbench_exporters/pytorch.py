@@ -1,0 +1,37 @@
+"""PyTorch checkpoints in the official layout: what the eager runner loads, and what other tools read."""
+
+from pathlib import Path
+
+from esrbench.artifact import PYTORCH
+from esrbench.exporter import (
+    ExportedFiles,
+    Exporter,
+    ExportOptions,
+    Model,
+    artifact_stem,
+    check_precision,
+    library_versions,
+)
+from esrbench.target import Precision
+
+KEY = "params_ema"  # where the official files hold the moving average that they are run with
+
+
+class PytorchExporter(Exporter):
+    """``NAME.pth``: ``{"params_ema": state_dict}``, fp32; a runner casts it to what it computes in."""
+
+    format = PYTORCH
+    precisions = frozenset({Precision.FP32})
+
+    def versions(self) -> dict[str, str]:
+        """Of torch, whose serialisation it is."""
+        return library_versions("torch")
+
+    def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
+        """Write the checkpoint."""
+        import torch  # noqa: PLC0415
+
+        check_precision(self, options)
+        path = out_dir / f"{artifact_stem(model, options)}.pth"
+        torch.save({KEY: {name: torch.tensor(array) for name, array in model.weights.items()}}, path)
+        return ExportedFiles(paths=(path,), options={"key": KEY}, versions=self.versions())
