@@ -1,0 +1,230 @@
+"""What a case's launches say together: one row a case, from records alone.
+
+A speed belongs to a case whose launches all ended ``ok``; any other case has its status, its reason and, where its
+picture was compared, its fidelity, but no rank and no speed. What was not measured is None, never 0.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from esrbench.codec import Value
+from esrbench.fidelity import psnr_db
+from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
+from esrbench.runner import DeviceType
+from esrbench.stats import Estimate, geometric_estimate, median, paired_ratio, percentile
+from esrbench.store import Run
+from esrbench.target import Target
+
+SEVERITY = (
+    Status.OK,
+    Status.UNAVAILABLE,
+    Status.TIMEOUT,
+    Status.OOM,
+    Status.ERROR,
+    Status.CRASHED,
+    Status.FELL_BACK,
+    Status.WRONG,
+)
+"""From harmless to misleading: a case whose launches ended differently shows the last of its statuses in this order."""
+
+
+class CaseSummary(Value, frozen=True, kw_only=True):
+    """One row: what a case's launches say together. None is "not measured".
+
+    MB are 10⁶ bytes. Megapixels are those of the finished picture, ``scale`` times the input's sides.
+    """
+
+    target: Target
+    workload: str
+    tile_px: int
+    batch: int
+    status: Status | None  # None: the run ended before the case's first launch
+    reason: str | None = None
+    remedy: str | None = None
+    device_name: str | None = None
+    device_type: DeviceType | None = None
+    rounds: int = 0  # rounds with a launch that ended ok
+    is_reference: bool = False
+    latency_ms: float | None = None  # one tile, host to host, whatever the batch: median of the launches' medians
+    latency_p90_ms: float | None = None  # over all launches' tiles; None where they are too few
+    latency_p99_ms: float | None = None
+    throughput_mpix_s: float | None = (
+        None  # output pixels / time of a pass through the plan: geometric mean of launches
+    )
+    throughput_low: float | None = None
+    throughput_high: float | None = None
+    speedup: float | None = None  # throughput over the reference's, paired within rounds
+    speedup_low: float | None = None
+    speedup_high: float | None = None
+    peak_ram_mb: float | None = None  # largest of the launches
+    device_memory_mb: float | None = None
+    load_s: float | None = None  # medians of the launches
+    first_tile_s: float | None = None
+    cold_s: float | None = None
+    mse: float | None = None  # worst of the launches; 0 is identical
+    psnr_db: float | None = None  # of that mse; infinite where identical
+    ssim: float | None = None
+    worst_abs: float | None = None  # largest difference of any value, of the [0, 1] scale
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a speed to compare."""
+        return self.status is Status.OK and self.throughput_mpix_s is not None
+
+    @property
+    def is_software(self) -> bool:
+        """Whether the device that it names is really the CPU."""
+        return self.device_type is DeviceType.SOFTWARE
+
+    @property
+    def label(self) -> str:
+        """The target, a software device named as such."""
+        return f"{self.target} (software)" if self.is_software else str(self.target)
+
+    @property
+    def status_word(self) -> str:
+        """The status in words; ``not run`` where there was no launch."""
+        return self.status.value.replace("_", " ") if self.status else "not run"
+
+
+def summarise(run: Run) -> tuple[CaseSummary, ...]:
+    """One row a case, in the run's order."""
+    return tuple(_summary(run, case) for case in run.record.cases)
+
+
+def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
+    """Fastest first, then what has no rank, by status and name."""
+    return sorted(rows, key=_rank)
+
+
+def launches_of(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
+    """The case's launches, in order."""
+    return tuple(launch for launch in run.launches if launch.case == case)
+
+
+def workload_of(run: Run, case: Case) -> Workload:
+    """The workload that a case names."""
+    return next(workload for workload in run.record.workloads if workload.id == case.workload)
+
+
+def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
+    """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
+    workload = workload_of(run, case)
+    output_px = workload.width_px * workload.height_px * run.record.model.spec.scale**2
+    return {
+        launch.round: output_px / 1e6 / (pass_ns / 1e9)
+        for launch in launches_of(run, case)
+        if launch.status is Status.OK and launch.samples and (pass_ns := median(launch.samples.image_ns))
+    }
+
+
+def reference_case(run: Run, workload: str) -> Case:
+    """The case that speeds on ``workload`` are compared with."""
+    return Case(target=run.record.reference, workload=workload)
+
+
+def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:
+    severity = SEVERITY.index(row.status) if row.status else len(SEVERITY)
+    return (not row.ranked, -(row.throughput_mpix_s or 0), severity, row.target, row.workload)
+
+
+def _summary(run: Run, case: Case) -> CaseSummary:
+    launches = launches_of(run, case)
+    status, reason, remedy = _outcome(launches)
+    workload = workload_of(run, case)
+    row = CaseSummary(
+        target=case.target,
+        workload=case.workload,
+        tile_px=workload.tile_px,
+        batch=workload.batch,
+        status=status,
+        reason=reason,
+        remedy=remedy,
+        is_reference=case.target == run.record.reference,
+        rounds=len({launch.round for launch in launches if launch.status is Status.OK}),
+    )
+    row = _with_fidelity(_with_device(row, launches), launches)
+    return _with_costs(_with_speed(row, run, case), launches) if status is Status.OK else row
+
+
+def _outcome(launches: Sequence[LaunchRecord]) -> tuple[Status | None, str | None, str | None]:
+    """Status, reason and remedy of a case: the worst launch's, and how many launches ended so where not all did."""
+    if not launches:
+        return None, "the run ended before its first launch", "give the run a larger budget, or resume it"
+    worst = max(launches, key=lambda launch: SEVERITY.index(launch.status))
+    same = sum(launch.status is worst.status for launch in launches)
+    if same == len(launches):
+        return worst.status, worst.reason, worst.remedy
+    reason = f"{same} of {len(launches)} launches: {worst.reason or worst.status.value}"
+    return worst.status, reason, worst.remedy
+
+
+def _with_device(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
+    placement = next((launch.placement for launch in launches if launch.placement), None)
+    if placement is None:
+        return row
+    return msgspec.structs.replace(row, device_name=placement.device_name, device_type=placement.device_type)
+
+
+def _with_fidelity(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
+    found = [launch.fidelity for launch in launches if launch.fidelity]
+    if not found:
+        return row
+    mse = max(fidelity.mse for fidelity in found)
+    return msgspec.structs.replace(
+        row,
+        mse=mse,
+        psnr_db=psnr_db(mse),
+        ssim=min(fidelity.ssim for fidelity in found),
+        worst_abs=max(fidelity.worst_abs for fidelity in found),
+    )
+
+
+def _with_speed(row: CaseSummary, run: Run, case: Case) -> CaseSummary:
+    by_round = throughput_by_round(run, case)
+    throughput = geometric_estimate([by_round[round_] for round_ in sorted(by_round)])
+    speedup = paired_ratio(throughput_by_round(run, reference_case(run, case.workload)), by_round)
+    samples = _samples(launches_of(run, case))
+    tiles_ns = [ns for sample in samples for ns in sample.tile_ns]
+    return msgspec.structs.replace(
+        row,
+        latency_ms=_scaled(median([ns for sample in samples if (ns := median(sample.tile_ns))]), 1e-6),
+        latency_p90_ms=_scaled(percentile(tiles_ns, 90), 1e-6),
+        latency_p99_ms=_scaled(percentile(tiles_ns, 99), 1e-6),
+        **_interval("throughput", "throughput_mpix_s", throughput),
+        **({} if row.is_reference else _interval("speedup", "speedup", speedup)),
+        **({"speedup": 1.0} if row.is_reference and throughput else {}),
+    )
+
+
+def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
+    samples = _samples(launches)
+    memories = [launch.memory for launch in launches if launch.memory]
+    return msgspec.structs.replace(
+        row,
+        peak_ram_mb=_scaled(_largest([memory.peak_rss_bytes for memory in memories]), 1e-6),
+        device_memory_mb=_scaled(_largest([memory.device_bytes for memory in memories]), 1e-6),
+        load_s=_scaled(median([sample.load_ns for sample in samples]), 1e-9),
+        first_tile_s=_scaled(median([sample.first_tile_ns for sample in samples]), 1e-9),
+        cold_s=_scaled(median([sample.cold_ns for sample in samples]), 1e-9),
+    )
+
+
+def _samples(launches: Sequence[LaunchRecord]) -> list[Samples]:
+    return [launch.samples for launch in launches if launch.samples]
+
+
+def _interval(stem: str, name: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """The three fields of an estimate: none at all where there is none."""
+    if estimate is None:
+        return {}
+    return {name: estimate.value, f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
+
+
+def _largest(values: Sequence[int | None]) -> int | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

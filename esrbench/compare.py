@@ -1,0 +1,129 @@
+"""Verdicts from records: the answer in a sentence, honest about what the run cannot say."""
+
+from collections import Counter
+
+from esrbench.case_summary import CaseSummary, ranking, summarise, throughput_by_round
+from esrbench.record import Case, Environment
+from esrbench.stats import Estimate, paired_ratio
+from esrbench.store import Run
+from esrbench.target import Precision
+from esrbench.wording import counted, decibel, gigabytes, interval, significant, times
+
+__all__ = ["CaseSummary", "answer", "ranking", "summarise"]
+
+
+def answer(run: Run) -> str:
+    """The run in a sentence or two: what is fastest here, by how much, how true its picture is, what it costs.
+
+    Targets stand in backticks, as in Markdown.
+    """
+    rows = [row for row in ranking(summarise(run)) if row.ranked]
+    machine = f"On this machine ({machine_name(run.record.environment)})"
+    if not rows:
+        return f"{machine} nothing could be measured: {_why_nothing(run)}.{_cut_short(run)}"
+    # A software device is there for correctness; it is in the table, never in the headline while anything else ran.
+    rows = [row for row in rows if not row.is_software] or rows
+    return f"{machine}{_where(run, rows[0])} {_headline(run, rows)}.{_cut_short(run)}"
+
+
+def machine_name(environment: Environment) -> str:
+    """``AMD EPYC, 2 cores``, with its graphics devices."""
+    cores = f"{environment.usable_cores} core{'s' if environment.usable_cores != 1 else ''}"
+    return ", ".join([environment.cpu, cores, *environment.gpus])
+
+
+def _headline(run: Run, rows: list[CaseSummary]) -> str:
+    best = rows[0]
+    if best.is_reference:
+        return _nothing_faster(best, rows[1:])
+    sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
+    beside = [row for row in rows[1:] if row.workload == best.workload]
+    return sentence + _level(run, best, beside) + _full_precision(best, beside)
+
+
+def _speed(run: Run, best: CaseSummary) -> str:
+    reference = run.record.reference
+    if best.speedup is None:
+        return f"is the fastest measured, at {_throughput(best)} (no speed-up: `{reference}` was not measured)"
+    if best.speedup_low is None or best.speedup_high is None:
+        return f"is {times(best.speedup)} as fast as `{reference}` (one launch, no interval)"
+    found = f"({interval(best.speedup_low, best.speedup_high)})"
+    if best.speedup_low <= 1:
+        return f"is the fastest measured, but not clearly faster than `{reference}`: {times(best.speedup)} {found}"
+    return f"is {times(best.speedup)} as fast as `{reference}` {found}"
+
+
+def _nothing_faster(best: CaseSummary, others: list[CaseSummary]) -> str:
+    others = [row for row in others if row.workload == best.workload]
+    facts = f"{_throughput(best)}{_memory(best)}"
+    if not others:
+        return f"only `{best.label}` could be measured: {facts}"
+    return f"nothing measured is faster than `{best.label}` ({facts}); next is {_named(others[0])}"
+
+
+def _throughput(row: CaseSummary) -> str:
+    return f"{significant(row.throughput_mpix_s)} output megapixels a second"
+
+
+def _picture(row: CaseSummary) -> str:
+    if row.psnr_db is None:
+        return "draws a picture that was not compared"
+    return "draws the identical picture" if row.mse == 0 else f"draws the same picture to {decibel(row.psnr_db)} dB"
+
+
+def _memory(row: CaseSummary) -> str:
+    parts = [] if row.peak_ram_mb is None else [gigabytes(row.peak_ram_mb)]
+    if row.device_memory_mb is not None:
+        parts.append(f"{gigabytes(row.device_memory_mb)} on the device")
+    return f" and peaks at {' + '.join(parts)}" if parts else ""
+
+
+def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
+    """Name the runner-up where the run cannot tell it from the best."""
+    if not beside or beside[0].is_reference:
+        return ""
+    ratio = _paired(run, beside[0], best)
+    if ratio is None or ratio.low is None or ratio.low > 1:
+        return ""
+    return f"; `{beside[0].label}` is level with it within the noise"
+
+
+def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Estimate | None:
+    speeds = [throughput_by_round(run, Case(target=row.target, workload=row.workload)) for row in (base, head)]
+    return paired_ratio(*speeds)
+
+
+def _full_precision(best: CaseSummary, beside: list[CaseSummary]) -> str:
+    full = next((row for row in beside if row.target.precision is Precision.FP32), None)
+    if best.target.precision is Precision.FP32 or full is None:
+        return ""
+    if full.is_reference:
+        return f"; at full precision nothing measured is faster than `{full.label}`"
+    return f"; the fastest at full precision is {_named(full)}"
+
+
+def _named(row: CaseSummary) -> str:
+    found = interval(row.speedup_low, row.speedup_high)
+    return f"`{row.label}` at {times(row.speedup)}{f' ({found})' if found else ''}"
+
+
+def _where(run: Run, best: CaseSummary) -> str:
+    """Which workload the answer is about, where the run has several."""
+    if len(run.record.workloads) == 1:
+        return ""
+    batch = f" in batches of {best.batch}" if best.batch > 1 else ""
+    return f", with tiles of {best.tile_px} px{batch},"
+
+
+def _why_nothing(run: Run) -> str:
+    if not run.launches:
+        return "no launch was finished"
+    counts = Counter(row.status_word for row in summarise(run))
+    return ", ".join(f"{word} {count}×" for word, count in counts.most_common())
+
+
+def _cut_short(run: Run) -> str:
+    if run.end is not None:
+        return ""
+    launches, cases = counted(len(run.launches), "launch"), counted(len(run.record.cases), "case")
+    return f" The run was cut short: {launches} of {cases} are recorded."

@@ -1,0 +1,114 @@
+"""The charts, as PNG bytes: drawn with matplotlib's object interface, so that no global figure is left behind."""
+
+import io
+from collections.abc import Callable, Sequence
+
+import matplotlib as mpl
+import msgspec
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.report.palette import Theme
+from esrbench.report.panels import draw_fidelity, draw_latency, draw_memory, draw_throughput
+from esrbench.store import Run
+
+Draw = Callable[[Axes, Run, Sequence[CaseSummary], Theme], None]
+
+WIDTH_IN = 8.6
+DPI = 144
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """A chart: one panel a workload, stacked."""
+
+    name: str  # file name without suffix
+    title: str
+    caption: str
+    draw: Draw
+    base_in: float  # height of a panel: this, and so much a row
+    row_in: float
+
+
+CHARTS = (
+    Chart(
+        name="throughput",
+        title="Throughput, output megapixels a second",
+        caption="Geometric mean of the launches; the line is its 95 % interval over rounds (none after one round). "
+        "Longer is faster. Megapixels are those of the finished picture.",
+        draw=draw_throughput,
+        base_in=0.95,
+        row_in=0.36,
+    ),
+    Chart(
+        name="latency",
+        title="Latency of one tile, milliseconds",
+        caption="Every timed tile of every launch is a dot; the box holds the middle half, its bar is the median.",
+        draw=draw_latency,
+        base_in=0.95,
+        row_in=0.36,
+    ),
+    Chart(
+        name="memory",
+        title="Peak memory, MB",
+        caption="Filled: peak resident memory of the launch's process. Hatched: device memory, where it was measured.",
+        draw=draw_memory,
+        base_in=0.95,
+        row_in=0.36,
+    ),
+    Chart(
+        name="fidelity",
+        title="Speed against fidelity",
+        caption="Up: closer to the reference's picture (PSNR on float output). Right: faster. "
+        "The shape is the precision: ● fp32, ■ bf16, ▲ fp16, ◆ int8.",
+        draw=draw_fidelity,
+        base_in=4.2,
+        row_in=0.0,
+    ),
+)
+
+
+def png(chart: Chart, run: Run, theme: Theme) -> bytes | None:
+    """The chart of a run; None where no case has what it shows."""
+    panels = _panels(run)
+    if not panels:
+        return None
+    heights = [chart.base_in + chart.row_in * len(rows) for rows in panels.values()]
+    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9.5, "hatch.linewidth": 0.8}):
+        figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.35), layout="constrained", facecolor=theme.background)
+        canvas = FigureCanvasAgg(figure)
+        figure.suptitle(chart.title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=theme.text)
+        axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+        for axis, (name, rows) in zip(axes, panels.items(), strict=True):
+            _style(axis, theme, name if len(panels) > 1 else "")
+            chart.draw(axis, run, rows, theme)
+        return _written(canvas)
+
+
+def _panels(run: Run) -> dict[str, list[CaseSummary]]:
+    """Panel title → its ranked rows, fastest first; workloads without any are left out."""
+    ranked = [row for row in ranking(summarise(run)) if row.ranked]
+    panels = {}
+    for workload in run.record.workloads:
+        rows = [row for row in ranked if row.workload == workload.id]
+        if rows:
+            panels[f"{workload.image}, {workload.tile_px} px tiles, batch {workload.batch} ({workload.id})"] = rows
+    return panels
+
+
+def _style(axis: Axes, theme: Theme, title: str) -> None:
+    axis.set_facecolor(theme.background)
+    axis.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=theme.faint)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["bottom"].set_color(theme.grid)
+    axis.tick_params(colors=theme.faint, length=0)
+    axis.grid(axis="x", color=theme.grid, linewidth=0.8)
+    axis.set_axisbelow(True)
+
+
+def _written(canvas: FigureCanvasAgg) -> bytes:
+    file = io.BytesIO()
+    # No Software entry: the same run gives the same bytes whichever release of matplotlib drew the same pixels.
+    canvas.print_png(file, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    return file.getvalue()

@@ -1,0 +1,153 @@
+"""The columns of the table that people read: the same in the terminal, on the page and in the summary."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from esrbench.case_summary import CaseSummary
+from esrbench.wording import decibel, interval, megabytes, seconds, significant, similarity, times
+
+
+class Column(msgspec.Struct, frozen=True, kw_only=True):
+    """A column: its head, what it means, a case's cell, and the number to sort by."""
+
+    head: str
+    meaning: str
+    text: Callable[[CaseSummary], str]
+    value: Callable[[CaseSummary], float | int | str | None]
+    always: bool = False  # shown even where no case has a value
+    brief: bool = False  # shown where there is little room: the terminal and the summary
+
+
+COLUMNS = (
+    Column(
+        head="target",
+        meaning="runtime@device:precision",
+        text=lambda row: row.label,
+        value=lambda row: str(row.target),
+        always=True,
+        brief=True,
+    ),
+    Column(
+        head="tile",
+        meaning="side of the window that the network sees, halo included, in px; × batch",
+        text=lambda row: f"{row.tile_px}×{row.batch}" if row.batch > 1 else str(row.tile_px),
+        value=lambda row: row.tile_px * 1000 + row.batch,
+        always=True,
+        brief=True,
+    ),
+    Column(
+        head="status",
+        meaning="how its launches ended; only ok is ranked",
+        text=lambda row: row.status_word,
+        value=lambda row: row.status_word,
+        always=True,
+        brief=True,
+    ),
+    Column(
+        head="speed-up",
+        meaning="throughput over the reference's, paired within rounds, with its 95 % interval",
+        text=lambda row: _speedup(row),
+        value=lambda row: row.speedup,
+        brief=True,
+    ),
+    Column(
+        head="Mpix/s",
+        meaning="megapixels of the finished picture a second, whole tile plan",
+        text=lambda row: significant(row.throughput_mpix_s),
+        value=lambda row: row.throughput_mpix_s,
+        brief=True,
+    ),
+    Column(
+        head="latency ms",
+        meaning="one tile, host to host, median",
+        text=lambda row: significant(row.latency_ms),
+        value=lambda row: row.latency_ms,
+        brief=True,
+    ),
+    Column(
+        head="p90 ms",
+        meaning="nine tiles in ten took at most this; blank below 64 tiles",
+        text=lambda row: significant(row.latency_p90_ms),
+        value=lambda row: row.latency_p90_ms,
+    ),
+    Column(
+        head="p99 ms",
+        meaning="99 tiles in 100 took at most this; blank below 662 tiles",
+        text=lambda row: significant(row.latency_p99_ms),
+        value=lambda row: row.latency_p99_ms,
+    ),
+    Column(
+        head="RAM MB",
+        meaning="peak resident memory of the process",
+        text=lambda row: megabytes(row.peak_ram_mb),
+        value=lambda row: row.peak_ram_mb,
+        brief=True,
+    ),
+    Column(
+        head="device MB",
+        meaning="device memory in use",
+        text=lambda row: megabytes(row.device_memory_mb),
+        value=lambda row: row.device_memory_mb,
+        brief=True,
+    ),
+    Column(
+        head="load s",
+        meaning="artifact on disk to session ready",
+        text=lambda row: seconds(row.load_s),
+        value=lambda row: row.load_s,
+    ),
+    Column(
+        head="first tile s",
+        meaning="first tile through the fresh session",
+        text=lambda row: seconds(row.first_tile_s),
+        value=lambda row: row.first_tile_s,
+    ),
+    Column(
+        head="cold s",
+        meaning="process start to first tile back",
+        text=lambda row: seconds(row.cold_s),
+        value=lambda row: row.cold_s,
+    ),
+    Column(
+        head="PSNR dB",
+        meaning="float output against the reference's, worst launch",
+        text=lambda row: decibel(row.psnr_db),
+        value=lambda row: row.psnr_db,
+        brief=True,
+    ),
+    Column(
+        head="SSIM",
+        meaning="structural similarity to the reference, worst launch",
+        text=lambda row: similarity(row.ssim),
+        value=lambda row: row.ssim,
+    ),
+    Column(
+        head="worst /255",
+        meaning="largest difference of any value, in steps of an 8-bit picture",
+        text=lambda row: significant(None if row.worst_abs is None else row.worst_abs * 255, 2),
+        value=lambda row: row.worst_abs,
+    ),
+    Column(
+        head="rounds",
+        meaning="rounds with a launch that ended ok",
+        text=lambda row: str(row.rounds),
+        value=lambda row: row.rounds,
+    ),
+)
+
+
+def shown(rows: Sequence[CaseSummary], *, brief: bool = False) -> list[Column]:
+    """The columns that have something to say about these rows."""
+    return [
+        column
+        for column in COLUMNS
+        if (column.brief or not brief) and (column.always or any(column.value(row) is not None for row in rows))
+    ]
+
+
+def _speedup(row: CaseSummary) -> str:
+    if row.is_reference and row.speedup is not None:
+        return "reference"
+    found = interval(row.speedup_low, row.speedup_high)
+    return f"{times(row.speedup)} ({found})" if found else times(row.speedup)

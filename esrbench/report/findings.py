@@ -1,0 +1,71 @@
+"""What surrounds the numbers, in words: what has none and why, and what to think of the noise."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from esrbench.case_summary import CaseSummary, reference_case, throughput_by_round
+from esrbench.stats import spread
+from esrbench.store import Run
+from esrbench.wording import counted
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Cases without a speed that share a status, a reason and a remedy."""
+
+    status: str
+    reason: str
+    remedy: str | None
+    labels: tuple[str, ...]
+
+
+def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
+    """What was not measured and why, in the order of the rows."""
+    found: dict[tuple[str, str, str | None], list[str]] = {}
+    for row in rows:
+        if not row.ranked:
+            reason = row.reason or ("it timed no whole pass" if row.status_word == "ok" else "no reason was recorded")
+            found.setdefault((row.status_word, reason, row.remedy), []).append(_name(row, rows))
+    return [
+        Gap(status=status, reason=reason, remedy=remedy, labels=tuple(dict.fromkeys(labels)))
+        for (status, reason, remedy), labels in found.items()
+    ]
+
+
+def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
+    """How far the numbers can be trusted, and what the run itself had to say."""
+    notes = [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
+    rounds = {row.rounds for row in rows if row.ranked}
+    if rounds and max(rounds) < 2:
+        notes.append(
+            "Each case was launched once: differences of a few per cent may be noise, and none has an interval."
+        )
+    elif rounds and min(rounds) != max(rounds):
+        notes.append(f"Not every case has as many rounds as the others: from {min(rounds)} to {max(rounds)}.")
+    if any(row.is_software for row in rows):
+        notes.append(
+            "A software device is a graphics device that is really the CPU: its picture counts, its speed does not."
+        )
+    if run.end is None:
+        notes.append("The run was cut short: it has no end on record, and cases or rounds may be missing.")
+    return [*notes, *(run.end.notes if run.end else ())]
+
+
+def _reference_noise(run: Run, workload: str) -> str | None:
+    case = reference_case(run, workload)
+    speeds = list(throughput_by_round(run, case).values())
+    apart = spread(speeds)
+    if apart is None:
+        return None
+    return (
+        f"The {counted(len(speeds), 'launch')} of {case.target} on {workload} lie {apart:.1%} apart, slowest to fastest; "
+        "speed-ups are taken within a round, where such drift cancels."
+    )
+
+
+def _name(row: CaseSummary, rows: Sequence[CaseSummary]) -> str:
+    """The target; its workload too where only some of its cases are missing."""
+    same = [other for other in rows if other.target == row.target]
+    if all(not other.ranked and other.reason == row.reason for other in same):
+        return row.label
+    return f"{row.label} ({row.workload})"

@@ -1,0 +1,128 @@
+"""What each chart draws into a panel: the ranked rows of one workload, fastest first."""
+
+import statistics
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from esrbench.case_summary import CaseSummary, launches_of
+from esrbench.record import Case
+from esrbench.report.labels import Point, label_points
+from esrbench.report.palette import Theme, runtime_colours
+from esrbench.store import Run
+from esrbench.target import Precision
+from esrbench.wording import megabytes, significant, times
+
+MARKERS = {Precision.FP32: "o", Precision.TF32: "P", Precision.FP16: "^", Precision.BF16: "s", Precision.INT8: "D"}
+
+LOG_SPREAD = 4.0
+"""Above this ratio of the slowest to the fastest, a linear axis squeezes the fast half into a corner."""
+
+
+def draw_throughput(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """Bars with interval lines."""
+    speeds = [row.throughput_mpix_s or 0.0 for row in rows]
+    highs = [max(speed, row.throughput_high or 0.0) for speed, row in zip(speeds, rows, strict=True)]
+    axis.barh(range(len(rows)), speeds, height=0.62, color=_colours(rows))
+    for y, row in enumerate(rows):
+        if row.throughput_low is not None and row.throughput_high is not None:
+            axis.plot([row.throughput_low, row.throughput_high], [y, y], color=theme.text, linewidth=1.6)
+        note = "reference" if row.is_reference else times(row.speedup)
+        _label(axis, highs[y], y, f"{significant(speeds[y])}  ·  {note}", theme)
+    axis.set_xlim(0, max(highs) * 1.3)
+    _name_rows(axis, rows, theme)
+
+
+def draw_latency(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """A dot a tile, a box over the middle half."""
+    drawn = [row for row in rows if _tile_ms(run, row)]
+    for y, (row, colour) in enumerate(zip(drawn, _colours(drawn), strict=True)):
+        times_ms = _tile_ms(run, row)
+        axis.scatter(times_ms, [y + _jitter(i) for i in range(len(times_ms))], s=7, color=colour, alpha=0.55, lw=0)
+        _box(axis, y, times_ms, theme)
+        _label(axis, max(times_ms), y, f"{significant(row.latency_ms)} ms", theme)
+    every = [ms for row in drawn for ms in _tile_ms(run, row)]
+    if every and max(every) > LOG_SPREAD * min(every):
+        _log_axis(axis)
+        axis.set_xlim(min(every) / 1.1, max(every) * (max(every) / min(every)) ** 0.18)
+    elif every:
+        axis.set_xlim(0, max(every) * 1.18)
+    _name_rows(axis, drawn, theme)
+
+
+def draw_memory(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """A bar for the process, a hatched one for the device where it was measured."""
+    by_memory = sorted(rows, key=lambda row: (row.peak_ram_mb is None, row.peak_ram_mb or 0.0))
+    largest = max((max(row.peak_ram_mb or 0.0, row.device_memory_mb or 0.0) for row in rows), default=0.0)
+    for y, (row, colour) in enumerate(zip(by_memory, _colours(by_memory), strict=True)):
+        has_device = row.device_memory_mb is not None
+        top, height = (y - 0.17, 0.32) if has_device else (y, 0.62)
+        axis.barh(top, row.peak_ram_mb or 0.0, height=height, color=colour)
+        text = megabytes(row.peak_ram_mb) if row.peak_ram_mb is not None else "not measured"
+        if has_device:
+            axis.barh(y + 0.17, row.device_memory_mb, height=height, fc="none", ec=colour, hatch="////", lw=1)
+            text = f"{text}  ·  device {megabytes(row.device_memory_mb)}"
+        _label(axis, max(row.peak_ram_mb or 0.0, row.device_memory_mb or 0.0), y, text, theme)
+    axis.set_xlim(0, (largest or 1.0) * 1.3)
+    _name_rows(axis, by_memory, theme)
+
+
+def draw_fidelity(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """A point a target; those that are identical to the reference lie on a line of their own at the top."""
+    drawn = [row for row in rows if row.psnr_db is not None or row.is_reference]
+    finite = [row.psnr_db for row in drawn if row.psnr_db is not None and row.psnr_db != float("inf")]
+    top = max(finite, default=100.0) * 1.12
+    points = []
+    for row, colour in zip(drawn, _colours(drawn), strict=True):
+        y = row.psnr_db if row.psnr_db is not None and row.psnr_db != float("inf") else top
+        x = row.throughput_mpix_s or 0.0
+        axis.scatter(x, y, s=64, color=colour, marker=MARKERS[row.target.precision], zorder=3, lw=0)
+        points.append(Point(x=x, y=y, text=row.label))
+    axis.axhline(top, color=theme.grid, linewidth=1, linestyle="--")
+    axis.grid(axis="y", color=theme.grid, linewidth=0.8)
+    axis.set_xlim(0, max((point.x for point in points), default=1.0) * 1.12)
+    axis.set_ylim(min(min(finite, default=40.0) * 0.8, 40.0), top * 1.06)
+    axis.set_xlabel("output megapixels a second", color=theme.faint)
+    axis.set_ylabel("PSNR to the reference, dB", color=theme.faint)
+    ticks = [tick for tick in axis.get_yticks() if axis.get_ylim()[0] <= tick < top * 0.96]
+    axis.set_yticks([*ticks, top], [*(f"{tick:.0f}" for tick in ticks), "identical"])
+    label_points(axis, points, theme)
+
+
+def _colours(rows: Sequence[CaseSummary]) -> list[str]:
+    colours = runtime_colours(row.target.runtime for row in rows)
+    return [colours[row.target.runtime] for row in rows]
+
+
+def _tile_ms(run: Run, row: CaseSummary) -> list[float]:
+    launches = launches_of(run, Case(target=row.target, workload=row.workload))
+    return [ns / 1e6 for launch in launches if launch.samples for ns in launch.samples.tile_ns]
+
+
+def _jitter(index: int) -> float:
+    """Spread dots over the row without a random number: steps of the golden ratio never line up."""
+    return (index * 0.618034 % 1 - 0.5) * 0.52
+
+
+def _box(axis: Axes, y: int, values: Sequence[float], theme: Theme) -> None:
+    middle = statistics.median(values)
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (middle,) * 3
+    axis.barh(y, high - low, left=low, height=0.62, fc="none", ec=theme.text, lw=0.9, zorder=3)
+    axis.plot([middle, middle], [y - 0.31, y + 0.31], color=theme.text, linewidth=1.8, zorder=3)
+
+
+def _label(axis: Axes, x: float, y: int, text: str, theme: Theme) -> None:
+    axis.annotate(text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", color=theme.text, fontsize=9)
+
+
+def _name_rows(axis: Axes, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    axis.set_yticks(range(len(rows)), [row.label for row in rows], color=theme.text)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+
+
+def _log_axis(axis: Axes) -> None:
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -1,0 +1,89 @@
+"""``summary.csv`` for programs and ``summary.md`` for a comment on a change."""
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+
+from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.compare import answer, machine_name
+from esrbench.report.columns import shown
+from esrbench.report.findings import Gap, gaps
+from esrbench.store import Run
+
+CSV_COLUMNS = (
+    "target",
+    "status",
+    "reason",
+    "tile_px",
+    "batch",
+    "speedup",
+    "speedup_low",
+    "speedup_high",
+    "latency_ms",
+    "throughput_mpix_s",
+    "peak_ram_mb",
+    "device_memory_mb",
+    "load_s",
+    "first_tile_s",
+    "psnr_db",
+    "ssim",
+)
+"""Stable: programs read them by name. Each is a field of :class:`CaseSummary`; empty is "not measured"."""
+
+
+def summary_csv(runs: Sequence[Run]) -> str:
+    """One row a case, fastest first, run after run. An identical picture has the PSNR ``inf``."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for run in runs:
+        writer.writerows([_csv_cell(row, name) for name in CSV_COLUMNS] for row in ranking(summarise(run)))
+    return file.getvalue()
+
+
+def summary_md(runs: Sequence[Run]) -> str:
+    """The answer, the table and what was not measured, as GitHub's Markdown."""
+    return "\n".join(_section(run, titled=len(runs) > 1) for run in runs)
+
+
+def _csv_cell(row: CaseSummary, name: str) -> str:
+    value = getattr(row, name)
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _section(run: Run, *, titled: bool) -> str:
+    rows = ranking(summarise(run))
+    lines = [f"### {_escaped(run.name)}", ""] if titled else []
+    lines += [answer(run), "", *_table(rows), ""]
+    found = gaps(rows)
+    if found:
+        lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
+    record = run.record
+    lines.append(
+        f"<sub>{_escaped(record.model.name)} · {_escaped(machine_name(record.environment))} · "
+        f"{_escaped(record.environment.os)} · {record.created_at} · esrbench {record.esrbench_version} · "
+        "Mpix/s: megapixels of the finished picture a second; speed-up with its 95 % interval over rounds</sub>"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _table(rows: Sequence[CaseSummary]) -> list[str]:
+    columns = shown(rows, brief=True)
+    rule = [":--" if column.head in {"target", "status"} else "--:" for column in columns]
+    cells = [[column.head for column in columns], rule]
+    cells += [[_escaped(column.text(row)) for column in columns] for row in rows]
+    return [f"| {' | '.join(line)} |" for line in cells]
+
+
+def _gap(gap: Gap) -> str:
+    names = ", ".join(f"`{label}`" for label in gap.labels)
+    remedy = f" → {_escaped(gap.remedy)}" if gap.remedy else ""
+    return f"- **{gap.status}** {names}: {_escaped(gap.reason)}{remedy}"
+
+
+def _escaped(text: str) -> str:
+    """Text that neither Markdown's table nor its inline HTML takes for its own."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

@@ -1,0 +1,62 @@
+"""How quantities are written for people: as many digits as mean something, a dash for what was not measured."""
+
+import math
+
+NOT_MEASURED = "–"
+
+
+def significant(value: float | None, digits: int = 3) -> str:
+    """``value`` to so many significant digits, never in exponent form: 0.0123, 1.23, 12.3, 1234."""
+    if value is None:
+        return NOT_MEASURED
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(digits - 1 - math.floor(math.log10(abs(value))), 0)
+    return f"{value:.{decimals}f}"
+
+
+def times(value: float | None) -> str:
+    """A ratio: ``1.62×``."""
+    return NOT_MEASURED if value is None else f"{_ratio(value)}×"
+
+
+def interval(low: float | None, high: float | None) -> str | None:
+    """The interval of a ratio, ``1.55–1.70``; None where there is none."""
+    return None if low is None or high is None else f"{_ratio(low)}–{_ratio(high)}"
+
+
+def decibel(value: float | None) -> str:
+    """A PSNR: ``56.9``, or ``identical``."""
+    if value is None:
+        return NOT_MEASURED
+    return "identical" if math.isinf(value) and value > 0 else f"{value:.1f}"
+
+
+def similarity(value: float | None) -> str:
+    """An SSIM, rounded down: only 1 is written 1."""
+    return NOT_MEASURED if value is None else f"{math.floor(value * 1e4) / 1e4:.4f}"
+
+
+def megabytes(value: float | None) -> str:
+    """Memory in whole MB."""
+    return NOT_MEASURED if value is None else f"{value:.0f}"
+
+
+def gigabytes(value_mb: float) -> str:
+    """Memory in GB, from MB: ``0.34 GB``."""
+    return f"{value_mb / 1000:.2f} GB"
+
+
+def seconds(value: float | None) -> str:
+    """A duration in seconds: three digits, at least a millisecond."""
+    return NOT_MEASURED if value is None else f"{value:.3f}" if value < 1 else significant(value)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 launch``, ``2 launches``."""
+    plural = f"{noun}es" if noun.endswith(("ch", "s", "sh", "x")) else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.2f}" if value < 10 else significant(value)
