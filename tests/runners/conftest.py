@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -6,6 +7,8 @@ import pytest
 from esrbench.architecture import RRDBNetSpec
 from esrbench.artifact import Format, LocatedArtifact
 from esrbench.target import Precision
+
+CACHE_VARIABLE = "ESRBENCH_TEST_ARTIFACTS"
 
 GetArtifact = Callable[[Format, Precision], LocatedArtifact]
 
@@ -30,9 +33,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def get_artifact(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> GetArtifact:
+def artifact_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where artifacts are kept; a test that starts pytest again hands its own folder on."""
+    handed_on = os.environ.get(CACHE_VARIABLE)
+    return Path(handed_on) if handed_on else tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="session")
+def get_artifact(checkpoint: Path, artifact_cache: Path) -> GetArtifact:
     """The tiny network in a format; exported once."""
     from esrbench.export import ensure_artifact
 
-    cache = tmp_path_factory.mktemp("artifacts")
-    return lambda format_, precision: ensure_artifact(str(checkpoint), format_, precision, cache=cache)
+    return lambda format_, precision: ensure_artifact(str(checkpoint), format_, precision, cache=artifact_cache)
