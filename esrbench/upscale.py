@@ -6,36 +6,23 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from esrbench import export, images, plugins, probe, tiling, zoo
+from esrbench import automatic, export, images, plugins, tiling, zoo
 from esrbench.architecture import NetworkSpec
+from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
-from esrbench.errors import OutOfMemoryError, OutputError, UnavailableError, UsageError
+from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, UsageError
 from esrbench.images import Picture, Pixels
-from esrbench.runner import Availability, DeviceType, LoadOptions, Session
-from esrbench.target import Precision, Target
+from esrbench.runner import LoadOptions, Session, Tiles, float_tiles
+from esrbench.target import Target
 from esrbench.tiling import TilePlan
-
-AUTO = "auto"
 
 DEFAULT_MODEL = "realesrgan-x4plus"
 
 HALO_PX = 16
 """Context at a seam, in pixels of the network's body, where its receptive field is wider."""
-
-LARGEST_AUTO_TILE_PX = 192
-"""Of the runtimes measured, the hungriest needs about 2.5 GB for such a tile of realesrgan-x4plus."""
-
-_DEVICES = ("cuda", "vulkan")
-_GPU_PRECISIONS = (Precision.FP16, Precision.BF16, Precision.TF32, Precision.FP32)
-_CPU_PRECISIONS = (Precision.FP32,)
-_RUNTIMES = {
-    # Not yet measured side by side on a GPU; torch tunes nothing per tile shape, so one picture is done soonest.
-    DeviceType.GPU: ("torch", "onnxruntime", "torchscript", "openvino", "ncnn"),
-    # By speed on tiles of 128 and 256 pixels and two cores; ncnn as fast as openvino, but at three times the memory.
-    DeviceType.CPU: ("openvino", "onnxruntime", "torch", "torchscript", "ncnn"),
-}
 
 Say = Callable[[str], None]
 """Where to tell what is being done."""
@@ -51,7 +38,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     destination: Path
     threads: int
     model: str = DEFAULT_MODEL  # a zoo name or a checkpoint file
-    target: str = AUTO
+    target: str = automatic.AUTO
     tile: int | None = None  # side in input pixels, halo included
     halo: int | None = None
 
@@ -89,100 +76,40 @@ def upscale(request: Request, say: Say, tick: Tick) -> Upscaled:
         UsageError: a picture, place, model, target, tile or halo that cannot be.
         UnavailableError: the target cannot run here.
         OutOfMemoryError: a tile, or the picture itself, does not fit into memory.
+        EsrbenchError: the target drew NaN.
     """
     work = _checked(request)
-    found = choose_target(request.target)
+    found = automatic.usable_target(request.target)
     runner = plugins.runner(found.target.runtime)
     say(f"{found.target} on {found.device_name}")
-    artifact = export.ensure_artifact(
-        request.model, plugins.format_for(runner), runner.artifact_precision(found.target)
-    )
-    options = LoadOptions(threads=request.threads, tile_shape=(1, work.plan.tile, work.plan.tile))
-    start = time.perf_counter()
+    format_, precision = plugins.format_for(runner), runner.artifact_precision(found.target)
+    say(f"exporting {request.model} to {format_} {precision.value}, or taking it from the cache")
+    artifact = export.ensure_artifact(request.model, format_, precision)
     try:
-        with runner.load(artifact, found.target, options) as session:
-            loaded = time.perf_counter()
-            device_name = session.placement().device_name
-            larger = enlarged(work.picture, work.plan, work.spec.scale, session, tick)
-            done = time.perf_counter()
+        larger, done = _drawn(request, work, artifact, found.target, tick)
     except (OutOfMemoryError, MemoryError) as error:
         raise OutOfMemoryError(
             f"memory ran out on {found.target} with tiles of {work.plan.tile} pixels: {error}; try a smaller --tile"
         ) from error
     images.write(request.destination, larger)
-    return Upscaled(
-        destination=str(request.destination),
-        width_px=larger.width,
-        height_px=larger.height,
-        model=artifact.artifact.model,
-        target=found.target,
-        device_name=device_name,
-        tile_px=work.plan.tile,
-        halo_px=work.plan.halo,
-        tiles=len(work.plan.windows),
-        load_s=loaded - start,
-        upscale_s=done - loaded,
-    )
+    return done
 
 
 def enlarged(picture: Picture, plan: TilePlan, scale: int, session: Session, tick: Tick) -> Picture:
-    """``picture`` drawn ``scale`` times as large by ``session``; transparency is enlarged by bicubic interpolation."""
+    """``picture`` drawn ``scale`` times as large by ``session``; transparency is enlarged by bicubic interpolation.
+
+    Raises:
+        EsrbenchError: the session drew something that is no picture.
+    """
     canvas = np.empty((scale * plan.height, scale * plan.width, 3), np.uint8)
     total = len(plan.windows)
     tick(0, total)
-    for done, (window, batch) in enumerate(
-        zip(plan.windows, session.stream(_batches(picture.rgb, plan)), strict=True), start=1
-    ):
-        tiling.paste(batch[0], window, plan, scale, canvas)
+    drawn = session.stream(_batches(picture.rgb, plan))
+    for done, (window, batch) in enumerate(zip(plan.windows, drawn, strict=True), start=1):
+        tiling.paste(_eight_bit(batch), window, plan, scale, canvas)
         tick(done, total)
     alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, scale)
     return msgspec.structs.replace(picture, rgb=canvas, alpha=alpha)
-
-
-def choose_target(text: str) -> Availability:
-    """The target named ``text``, which can run here; for ``auto`` the one likely to be fastest.
-
-    ``auto`` takes a GPU at fp16 where there is one, else the CPU at fp32, and never a software graphics device.
-
-    Raises:
-        UsageError: no such target.
-        UnavailableError: it cannot run here, with the reason.
-    """
-    if text == AUTO:
-        return best(probe.availabilities())
-    target = Target(text)
-    plugins.runner(target.runtime)
-    found = probe.ask([target.runtime]).of(target)
-    if not found.usable:
-        raise UnavailableError(f"{target} cannot run here: {found.reason}", found.remedy)
-    return found
-
-
-def best(entries: tuple[Availability, ...]) -> Availability:
-    """The target that ``auto`` means.
-
-    Raises:
-        UnavailableError: none of them will do.
-    """
-    ranked = sorted((rank, str(entry.target), entry) for entry in entries if (rank := _rank(entry)) is not None)
-    if not ranked:
-        raise UnavailableError("no runtime can run here", "see esrbench doctor")
-    return ranked[0][2]
-
-
-def auto_tile(height: int, width: int, *, halo: int, multiple: int) -> int:
-    """The tile with which the network sees the fewest pixels in all, a larger one where two are equal.
-
-    A picture a little larger than the largest tile is cut into smaller tiles, rather than into ones that overlap by
-    nearly all of their area; one that is smaller than it is not padded more than the halo asks for.
-    """
-    smallest = -(-(2 * halo + multiple) // multiple) * multiple
-    largest = max(LARGEST_AUTO_TILE_PX, 2 * smallest)
-
-    def cost(tile: int) -> tuple[int, int]:
-        return tiling.window_count(height, width, tile=tile, halo=halo, multiple=multiple) * tile**2, -tile
-
-    return min(range(smallest, largest + 1, multiple), key=cost)
 
 
 def _checked(request: Request) -> _Work:
@@ -201,36 +128,49 @@ def _plan(picture: Picture, spec: NetworkSpec, tile: int | None, halo: int | Non
     if halo is None:
         halo = min(spec.receptive_field_px, HALO_PX * multiple)
     if tile is None and halo >= 0:
-        tile = auto_tile(picture.height, picture.width, halo=halo, multiple=multiple)
+        tile = automatic.cheapest_tile(picture.height, picture.width, halo=halo, multiple=multiple)
     return tiling.plan(picture.height, picture.width, tile=tile or 0, halo=halo, multiple=multiple)
 
 
-def _rank(entry: Availability) -> tuple[int, ...] | None:
-    """Lower is better; None: not for ``auto``."""
-    runtimes = _RUNTIMES.get(entry.device_type) if entry.device_type else None
-    gpu = entry.device_type is DeviceType.GPU
-    precisions = _GPU_PRECISIONS if gpu else _CPU_PRECISIONS
-    if not entry.usable or runtimes is None or entry.target.precision not in precisions:
-        return None
-    return (
-        0 if gpu else 1,
-        _place(entry.target.device_kind, _DEVICES),
-        entry.target.device_index,
-        precisions.index(entry.target.precision),
-        _place(entry.target.runtime, runtimes),
+def _drawn(
+    request: Request, work: _Work, artifact: LocatedArtifact, target: Target, tick: Tick
+) -> tuple[Picture, Upscaled]:
+    """The larger picture, not yet written, and what was done."""
+    options = LoadOptions(threads=request.threads, tile_shape=(1, work.plan.tile, work.plan.tile))
+    start = time.perf_counter()
+    with plugins.runner(target.runtime).load(artifact, target, options) as session:
+        device_name = session.placement().device_name
+        loaded = time.perf_counter()
+        larger = enlarged(work.picture, work.plan, work.spec.scale, session, tick)
+        done = time.perf_counter()
+    return larger, Upscaled(
+        destination=str(request.destination),
+        width_px=larger.width,
+        height_px=larger.height,
+        model=artifact.artifact.model,
+        target=target,
+        device_name=device_name,
+        tile_px=work.plan.tile,
+        halo_px=work.plan.halo,
+        tiles=len(work.plan.windows),
+        load_s=loaded - start,
+        upscale_s=done - loaded,
     )
 
 
-def _place(name: str, order: tuple[str, ...]) -> int:
-    return order.index(name) if name in order else len(order)
-
-
-def _batches(rgb: Pixels, plan: TilePlan) -> Iterator[Pixels]:
+def _batches(rgb: Pixels, plan: TilePlan) -> Iterator[npt.NDArray[np.float32]]:
     """``(1, tile, tile, 3)`` each: one tile at a time needs the least memory."""
     for tile in tiling.tiles_of(rgb, plan):
-        batch = np.empty((1, *tile.shape), np.uint8)
-        batch[0] = tile
-        yield batch
+        yield np.ascontiguousarray(float_tiles(tile)[np.newaxis])
+
+
+def _eight_bit(batch: Tiles) -> Pixels:
+    """The one tile of ``batch``: floats go through the network, as a NaN cannot be told from black in bytes."""
+    bad = batch.size - int(np.isfinite(batch).sum())
+    if bad:
+        raise EsrbenchError(f"{bad} of the {batch.size} values of a tile are NaN or infinite; try another --target")
+    pixels: Pixels = np.rint(np.clip(batch[0], 0, 1) * 255).astype(np.uint8)
+    return pixels
 
 
 def _enlarged_alpha(alpha: Pixels, scale: int) -> Pixels:

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from esrbench import export, images, plugins, probe, tiling, upscale
+from esrbench import automatic, export, images, plugins, probe, tiling, upscale
 from esrbench.architecture import SRVGGNetSpec
 from esrbench.artifact import Artifact, LocatedArtifact, describe_file
 from esrbench.cli import app, exit_code
 from esrbench.cli import upscale as command  # registers the command
 from esrbench.errors import (
     CheckpointError,
+    EsrbenchError,
     ImageError,
     OutOfMemoryError,
     OutputError,
@@ -143,7 +144,8 @@ def test_progress_is_told_tile_by_tile(photo: Path, checkpoint: str) -> None:
     said: list[str] = []
     done = upscale.upscale(request, said.append, lambda done, total: ticks.append((done, total)))
     assert ticks == [(count, done.tiles) for count in range(done.tiles + 1)]
-    assert said == ["fake@cpu:fp32 on a fake"]
+    assert said[0] == "fake@cpu:fp32 on a fake"
+    assert said[1].endswith("to fake fp32, or taking it from the cache")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +211,7 @@ def test_a_format_that_cannot_hold_the_result_is_refused_before_any_work(photo: 
                 "fake@cpu:fp32: scripted to run out of memory; try a smaller --tile"
             ),
         ),
+        (Fault.NAN, EsrbenchError("99372 of the 99372 values of a tile are NaN or infinite; try another --target")),
         (Fault.RAISE, RuntimeError("scripted to raise")),
     ],
 )
@@ -250,13 +253,13 @@ def entries(*texts: str, software: bool = False) -> tuple[Availability, ...]:
 )
 def test_auto_takes_a_gpu_else_the_cpu_at_full_precision(usable: tuple[Availability, ...], chosen: str) -> None:
     unusable = Availability(target=Target("onnxruntime@cuda:fp16"), usable=False, device_type=DeviceType.GPU)
-    assert upscale.best((unusable, *usable)).target == chosen
-    assert upscale.best((unusable, *reversed(usable))).target == chosen
+    assert automatic.best((unusable, *usable)).target == chosen
+    assert automatic.best((unusable, *reversed(usable))).target == chosen
 
 
 def test_auto_never_takes_a_software_graphics_device() -> None:
-    with pytest.raises(UnavailableError, match="no runtime can run here; see esrbench doctor"):
-        upscale.best(entries("ncnn@vulkan:fp16", software=True))
+    with pytest.raises(UnavailableError, match="auto finds no GPU.*see esrbench doctor"):
+        automatic.best(entries("ncnn@vulkan:fp16", software=True))
 
 
 def test_auto_asks_every_runtime(photo: Path, checkpoint: str) -> None:
@@ -267,21 +270,21 @@ def test_auto_asks_every_runtime(photo: Path, checkpoint: str) -> None:
 def test_the_automatic_tile_is_legal_and_no_dearer_than_the_largest(
     height: int, width: int, halo: int, multiple: int
 ) -> None:
-    tile = upscale.auto_tile(height, width, halo=halo, multiple=multiple)
+    tile = automatic.cheapest_tile(height, width, halo=halo, multiple=multiple)
 
     def cost(tile: int) -> int:
         return tiling.window_count(height, width, tile=tile, halo=halo, multiple=multiple) * tile**2
 
-    assert tile <= upscale.LARGEST_AUTO_TILE_PX
-    assert cost(tile) <= cost(upscale.LARGEST_AUTO_TILE_PX)
+    assert tile <= automatic.LARGEST_TILE_PX
+    assert cost(tile) <= cost(automatic.LARGEST_TILE_PX)
 
 
 def test_the_automatic_tile_suits_the_picture() -> None:
-    assert upscale.auto_tile(512, 512, halo=16, multiple=1) == 192
-    assert upscale.auto_tile(100, 100, halo=16, multiple=1) == 100
-    assert upscale.auto_tile(200, 200, halo=16, multiple=1) == 116
-    assert upscale.auto_tile(1, 1, halo=16, multiple=4) == 36
-    assert upscale.auto_tile(2000, 2000, halo=349, multiple=1) > 2 * 349
+    assert automatic.cheapest_tile(512, 512, halo=16, multiple=1) == 192
+    assert automatic.cheapest_tile(100, 100, halo=16, multiple=1) == 100
+    assert automatic.cheapest_tile(200, 200, halo=16, multiple=1) == 116
+    assert automatic.cheapest_tile(1, 1, halo=16, multiple=4) == 36
+    assert automatic.cheapest_tile(2000, 2000, halo=349, multiple=1) > 2 * 349
 
 
 def invoke(*arguments: str) -> Any:
