@@ -90,8 +90,9 @@ class TorchSession(Session):
     def run(self, tiles: Tiles) -> Tiles:
         """Upscale a batch; bytes travel to the device as bytes, and the copy back waits for the work."""
         with translated(f"{self._target}: a batch of shape {tiles.shape}"):
-            # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already.
-            planes = torch.from_numpy(tiles).to(self._device).permute(0, 3, 1, 2)
+            # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already; torch warns of memory that it may not write.
+            writable = tiles if tiles.flags.writeable else tiles.copy()
+            planes = torch.from_numpy(writable).to(self._device).permute(0, 3, 1, 2)
             is_bytes = planes.dtype == torch.uint8
             planes = planes.to(torch.float32) / 255 if is_bytes else planes
             output = self._network(planes.to(self._dtype)).to(torch.float32)

@@ -1,6 +1,7 @@
 """What every runner must do, on every target that this machine can run. Plug-ins that are installed are tested too."""
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ OPTIONS = LoadOptions(threads=2, tile_shape=(BATCH, HEIGHT, WIDTH))
 CPU_FP32_DB = 100.0  # between two IEEE single-precision convolutions on a CPU, summed in another order
 
 Floats = npt.NDArray[np.float32]
+Pixels = TypeVar("Pixels", npt.NDArray[np.uint8], npt.NDArray[np.float32])
 GetArtifact = Callable[[Format, Precision], LocatedArtifact]
 
 
@@ -35,6 +37,12 @@ def format_of(runner: Runner) -> Format:
     return next(format_ for format_ in sorted(runner.accepts) if format_ in written)
 
 
+def read_only(tiles: Pixels) -> Pixels:
+    """No runner may write into its input, nor need to."""
+    tiles.setflags(write=False)
+    return tiles
+
+
 def db(found: Floats, right: Floats) -> float:
     return fidelity.psnr_db(float(np.mean((found.astype(np.float64) - right) ** 2)))
 
@@ -46,12 +54,12 @@ def least_db(entry: Availability) -> float:
 
 @pytest.fixture(scope="module")
 def bytes_tiles() -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, (BATCH, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return read_only(np.random.default_rng(0).integers(0, 256, (BATCH, HEIGHT, WIDTH, 3), dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
 def tiles(bytes_tiles: npt.NDArray[np.uint8]) -> Floats:
-    return bytes_tiles.astype(np.float32) / np.float32(255)
+    return read_only(bytes_tiles.astype(np.float32) / np.float32(255))
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +90,6 @@ def test_the_reference_can_run() -> None:
 def test_float_tiles_become_the_reference_picture_unclipped(
     entry: Availability, session: Session, tiles: Floats, reference: Floats
 ) -> None:
-    before = tiles.copy()
     upscaled = session.run(tiles)
     assert upscaled.shape == (BATCH, SCALE * HEIGHT, SCALE * WIDTH, 3)
     assert upscaled.dtype == np.float32
@@ -90,7 +97,6 @@ def test_float_tiles_become_the_reference_picture_unclipped(
     assert upscaled.min() < 0
     assert upscaled.max() > 1
     assert db(upscaled, reference) >= least_db(entry)
-    np.testing.assert_array_equal(tiles, before)
 
 
 def test_byte_tiles_are_clipped_and_rounded_to_nearest(
