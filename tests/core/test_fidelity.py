@@ -7,7 +7,7 @@ import sys
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esrbench import codec, fidelity, images, tiling
@@ -125,6 +125,7 @@ def test_a_flat_tile_is_right_where_the_reference_is_flat_too() -> None:
     assert fidelity.verdict(found, Precision.BF16) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 14), st.integers(1, 14))
 def test_tiny_pictures_are_compared_too(height: int, width: int) -> None:
     plan = tiling.plan(height, width, tile=16, halo=2)

@@ -30,6 +30,7 @@ def nearest(tiles: np.ndarray, scale: int) -> np.ndarray:
     return tiles.repeat(scale, axis=-3).repeat(scale, axis=-2)
 
 
+@settings(deadline=None)
 @given(plans(), st.sampled_from([1, 2, 4]))
 def test_cut_then_stitch_gives_back_the_picture_at_any_size(plan: TilePlan, scale: int) -> None:
     image = noise(plan.height, plan.width)
@@ -38,6 +39,7 @@ def test_cut_then_stitch_gives_back_the_picture_at_any_size(plan: TilePlan, scal
     np.testing.assert_array_equal(whole, nearest(image, scale))
 
 
+@settings(deadline=None)
 @given(plans())
 def test_every_pixel_is_kept_of_exactly_one_window(plan: TilePlan) -> None:
     kept = np.zeros((plan.height, plan.width), int)
@@ -46,6 +48,7 @@ def test_every_pixel_is_kept_of_exactly_one_window(plan: TilePlan) -> None:
     assert (kept == 1).all()
 
 
+@settings(deadline=None)
 @given(plans())
 def test_every_window_has_the_same_shape_and_lies_inside(plan: TilePlan) -> None:
     image = noise(plan.height, plan.width)
@@ -57,6 +60,7 @@ def test_every_window_has_the_same_shape_and_lies_inside(plan: TilePlan) -> None
         assert at.top % plan.multiple == at.left % plan.multiple == 0
 
 
+@settings(deadline=None)
 @given(plans())
 def test_what_is_kept_has_a_halo_of_context_or_the_picture_border(plan: TilePlan) -> None:
     for at in plan.windows:
@@ -68,6 +72,7 @@ def test_what_is_kept_has_a_halo_of_context_or_the_picture_border(plan: TilePlan
             assert end == length or start + plan.tile - end >= plan.halo
 
 
+@settings(deadline=None)
 @given(plans())
 def test_a_picture_is_padded_only_where_it_is_smaller_than_the_tile_or_no_multiple(plan: TilePlan) -> None:
     for padded, side in zip(plan.padded_shape, (plan.height, plan.width), strict=True):
@@ -75,6 +80,7 @@ def test_a_picture_is_padded_only_where_it_is_smaller_than_the_tile_or_no_multip
             assert padded == side
 
 
+@settings(deadline=None)
 @given(sizes, sizes, st.integers(0, 6), st.integers(1, 20))
 def test_no_plan_has_more_windows_than_it_needs(height: int, width: int, halo: int, core: int) -> None:
     made = plan(height, width, tile=core + 2 * halo, halo=halo)
@@ -84,6 +90,7 @@ def test_no_plan_has_more_windows_than_it_needs(height: int, width: int, halo: i
     assert window_count(height, width, tile=core + 2 * halo, halo=halo) == len(made.windows)
 
 
+@settings(deadline=None)
 @given(plans())
 def test_windows_come_row_by_row(plan: TilePlan) -> None:
     positions = [(at.top, at.left) for at in plan.windows]

@@ -1,12 +1,15 @@
 """Upscaling draws the whole picture, keeps what it was, and refuses early what cannot be done."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -258,7 +261,7 @@ def test_auto_takes_a_gpu_else_the_cpu_at_full_precision(usable: tuple[Availabil
 
 
 def test_auto_never_takes_a_software_graphics_device() -> None:
-    with pytest.raises(UnavailableError, match="auto finds no GPU.*see esrbench doctor"):
+    with pytest.raises(UnavailableError, match=r"auto finds no GPU.*see esrbench doctor"):
         automatic.best(entries("ncnn@vulkan:fp16", software=True))
 
 
@@ -266,6 +269,7 @@ def test_auto_asks_every_runtime(photo: Path, checkpoint: str) -> None:
     assert run(photo, checkpoint, target="auto").target == FAKE_CPU
 
 
+@settings(deadline=None)
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(0, 20), st.sampled_from([1, 2, 4]))
 def test_the_automatic_tile_is_legal_and_no_dearer_than_the_largest(
     height: int, width: int, halo: int, multiple: int
@@ -313,3 +317,28 @@ def test_a_tile_that_is_no_number_is_refused(photo: Path, tile: str) -> None:
     shown = invoke(str(photo), str(photo.parent / "o.png"), "--tile", tile)
     assert isinstance(shown.exception, UsageError)
     assert "a number of pixels, or auto" in str(shown.exception)
+
+
+def esrbench(cache: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "esrbench", *arguments],
+        env=os.environ | {"ESRBENCH_CACHE": str(cache)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_whole_way_draws_a_picture_with_a_real_runtime(photo: Path, checkpoint: str, tmp_path: Path) -> None:
+    out = photo.parent / "out.png"
+    done = esrbench(
+        tmp_path / "cache", "upscale", str(photo), str(out), "--model", checkpoint, "--target", "torch@cpu:fp32"
+    )
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(images.read(out).rgb, nearest(images.read(photo).rgb))
+
+
+def test_bad_input_ends_with_one_message_and_exit_code_2(photo: Path, checkpoint: str, tmp_path: Path) -> None:
+    photo.write_text("no picture")
+    done = esrbench(tmp_path / "cache", "upscale", str(photo), str(photo.parent / "out.png"), "--model", checkpoint)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"esrbench: {photo} is not a picture")
+    assert done.stderr.count("\n") == 1
+    assert not left_behind(photo.parent)
