@@ -94,7 +94,7 @@ def summarise(run: Run) -> tuple[CaseSummary, ...]:
 
 
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
-    """Fastest first, then what has no rank, by status and name."""
+    """Fastest first, then what has no rank: the most misleading status first, what never ran last."""
     return sorted(rows, key=_rank)
 
 
@@ -125,8 +125,8 @@ def reference_case(run: Run, workload: str) -> Case:
 
 
 def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:
-    severity = SEVERITY.index(row.status) if row.status else len(SEVERITY)
-    return (not row.ranked, -(row.throughput_mpix_s or 0), severity, row.target, row.workload)
+    severity = SEVERITY.index(row.status) if row.status else -1
+    return (not row.ranked, -(row.throughput_mpix_s or 0), -severity, row.target, row.workload)
 
 
 def _summary(run: Run, case: Case) -> CaseSummary:

@@ -1,1 +1,13 @@
-"""The report: a page, charts and tables, a pure function of recorded runs."""
+"""The report: a page, charts and tables, a pure function of recorded runs.
+
+```
+folder → page → template
+       ↘ charts → panels → labels, palette
+       ↘ summary → columns, findings
+```
+"""
+
+from esrbench.report.folder import render
+from esrbench.report.terminal import terminal_table
+
+__all__ = ["render", "terminal_table"]

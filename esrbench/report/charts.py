@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import matplotlib as mpl
 import msgspec
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
@@ -76,14 +75,15 @@ def png(chart: Chart, run: Run, theme: Theme) -> bytes | None:
         return None
     heights = [chart.base_in + chart.row_in * len(rows) for rows in panels.values()]
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9.5, "hatch.linewidth": 0.8}):
-        figure = Figure(figsize=(WIDTH_IN, sum(heights) + 0.35), layout="constrained", facecolor=theme.background)
-        canvas = FigureCanvasAgg(figure)
+        figure = Figure(
+            figsize=(WIDTH_IN, sum(heights) + 0.35), dpi=DPI, layout="constrained", facecolor=theme.background
+        )
         figure.suptitle(chart.title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=theme.text)
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, (name, rows) in zip(axes, panels.items(), strict=True):
             _style(axis, theme, name if len(panels) > 1 else "")
             chart.draw(axis, run, rows, theme)
-        return _written(canvas)
+        return _written(figure)
 
 
 def _panels(run: Run) -> dict[str, list[CaseSummary]]:
@@ -102,13 +102,13 @@ def _style(axis: Axes, theme: Theme, title: str) -> None:
     axis.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=theme.faint)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.spines["bottom"].set_color(theme.grid)
-    axis.tick_params(colors=theme.faint, length=0)
+    axis.tick_params(colors=theme.faint, length=0, pad=6)
     axis.grid(axis="x", color=theme.grid, linewidth=0.8)
     axis.set_axisbelow(True)
 
 
-def _written(canvas: FigureCanvasAgg) -> bytes:
+def _written(figure: Figure) -> bytes:
     file = io.BytesIO()
     # No Software entry: the same run gives the same bytes whichever release of matplotlib drew the same pixels.
-    canvas.print_png(file, metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(file, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
     return file.getvalue()

@@ -19,6 +19,13 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     brief: bool = False  # shown where there is little room: the terminal and the summary
 
 
+def _speedup(row: CaseSummary) -> str:
+    if row.is_reference and row.speedup is not None:
+        return "reference"
+    found = interval(row.speedup_low, row.speedup_high)
+    return f"{times(row.speedup)} ({found})" if found else times(row.speedup)
+
+
 COLUMNS = (
     Column(
         head="target",
@@ -42,12 +49,11 @@ COLUMNS = (
         text=lambda row: row.status_word,
         value=lambda row: row.status_word,
         always=True,
-        brief=True,
     ),
     Column(
         head="speed-up",
         meaning="throughput over the reference's, paired within rounds, with its 95 % interval",
-        text=lambda row: _speedup(row),
+        text=_speedup,
         value=lambda row: row.speedup,
         brief=True,
     ),
@@ -137,17 +143,12 @@ COLUMNS = (
 )
 
 
-def shown(rows: Sequence[CaseSummary], *, brief: bool = False) -> list[Column]:
+def shown(rows: Sequence[CaseSummary]) -> list[Column]:
     """The columns that have something to say about these rows."""
-    return [
-        column
-        for column in COLUMNS
-        if (column.brief or not brief) and (column.always or any(column.value(row) is not None for row in rows))
-    ]
+    return [column for column in COLUMNS if column.always or any(column.value(row) is not None for row in rows)]
 
 
-def _speedup(row: CaseSummary) -> str:
-    if row.is_reference and row.speedup is not None:
-        return "reference"
-    found = interval(row.speedup_low, row.speedup_high)
-    return f"{times(row.speedup)} ({found})" if found else times(row.speedup)
+def shown_briefly(rows: Sequence[CaseSummary]) -> list[Column]:
+    """The few columns for ranked rows where there is little room: no column that is the same all the way down."""
+    columns = [column for column in shown(rows) if column.brief]
+    return [column for column in columns if column.head != "tile" or len({column.value(row) for row in rows}) > 1]

@@ -58,7 +58,7 @@ def _reference_noise(run: Run, workload: str) -> str | None:
     if apart is None:
         return None
     return (
-        f"The {counted(len(speeds), 'launch')} of {case.target} on {workload} lie {apart:.1%} apart, slowest to fastest; "
+        f"The {counted(len(speeds), 'launch')} of {case.target} on {workload} lie {apart:.1%} apart; "
         "speed-ups are taken within a round, where such drift cancels."
     )
 

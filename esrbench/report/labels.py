@@ -2,11 +2,11 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.text import Annotation, Text
+from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
 from esrbench.report.palette import Theme
@@ -33,22 +33,26 @@ class _Offset(msgspec.Struct, frozen=True, kw_only=True):
 
 def label_points(axis: Axes, points: Sequence[Point], theme: Theme) -> None:
     """Write each name beside its point: on the roomier side, higher or lower where another one is in the way."""
-    canvas = axis.figure.canvas
-    if not isinstance(canvas, FigureCanvasAgg):
-        raise TypeError("labels are measured in pixels: the figure needs an Agg canvas")
-    canvas.draw()  # settles the layout: positions in pixels are now those of the final picture
-    room = axis.get_window_extent()
+    figure = axis.get_figure(root=True)
+    if figure is None:
+        return
+    figure.draw_without_rendering()  # settles the layout: positions in pixels are now those of the final picture
     middle = sum(axis.get_xlim()) / 2
-    taken = [_marker_box(axis, point) for point in points]
+    markers = [_marker_box(axis, point, figure.dpi) for point in points]
+    taken = list(markers)
     for point in sorted(points, key=lambda point: (-point.y, point.x)):
-        for offset in _offsets(prefer_left=point.x > middle):
-            name = _write(axis, point, offset, theme)
-            box = _extent(name, canvas)
-            if room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and not _touches(box, taken):
-                break
-            name.remove()
-        else:  # no room anywhere: better over another name than left out
-            box = _extent(_write(axis, point, _Offset(on_left=point.x > middle, lines_up=0), theme), canvas)
+        prefer_left = point.x > middle
+        places = ((offset, _extent(axis, point, offset)) for offset in _offsets(prefer_left=prefer_left))
+        own = _marker_box(axis, point, figure.dpi)
+        others = [marker for marker in markers if not marker.contains(*_centre(own))]
+        free = (
+            (offset, box)
+            for offset, box in places
+            if _fits(box, axis.get_window_extent(), taken) and not _crosses(own, box, offset, others)
+        )
+        beside = _Offset(on_left=prefer_left, lines_up=0)  # no room anywhere: better over another name than left out
+        offset, box = next(free, (beside, _extent(axis, point, beside)))
+        _write(axis, point, offset, theme)
         taken.append(box)
 
 
@@ -58,8 +62,7 @@ def _offsets(*, prefer_left: bool) -> Iterator[_Offset]:
     return (_Offset(on_left=left, lines_up=line) for line in lines for left in (prefer_left, not prefer_left))
 
 
-def _write(axis: Axes, point: Point, offset: _Offset, theme: Theme) -> Annotation:
-    gap = GAP_PT * (1.0 if offset.lines_up == 0 else 1.8)
+def _write(axis: Axes, point: Point, offset: _Offset, theme: Theme) -> None:
     line = {
         "arrowstyle": "-",
         "color": theme.faint,
@@ -68,6 +71,11 @@ def _write(axis: Axes, point: Point, offset: _Offset, theme: Theme) -> Annotatio
         "shrinkA": 0,
         "shrinkB": 4,
     }
+    _annotate(axis, point, offset, color=theme.text, arrowprops=line if offset.lines_up else None)
+
+
+def _annotate(axis: Axes, point: Point, offset: _Offset, **style: Any) -> Annotation:
+    gap = GAP_PT * (1.0 if offset.lines_up == 0 else 1.8)
     return axis.annotate(
         point.text,
         (point.x, point.y),
@@ -76,23 +84,38 @@ def _write(axis: Axes, point: Point, offset: _Offset, theme: Theme) -> Annotatio
         ha="right" if offset.on_left else "left",
         va="center",
         fontsize=9,
-        color=theme.text,
-        arrowprops=line if offset.lines_up else None,
+        **style,
     )
 
 
-def _extent(name: Annotation, canvas: FigureCanvasAgg) -> Bbox:
-    """The box of the text alone: the annotation's own extent would include its line."""
-    renderer = canvas.get_renderer()
-    name.update_positions(renderer)
-    return Text.get_window_extent(name, renderer)
+def _extent(axis: Axes, point: Point, offset: _Offset) -> Bbox:
+    """The box of the text alone, in pixels: a line to its point would count as part of it."""
+    name = _annotate(axis, point, offset)
+    box = name.get_window_extent()
+    name.remove()
+    return box
 
 
-def _touches(box: Bbox, taken: Sequence[Bbox]) -> bool:
-    return any(box.overlaps(other) for other in taken)
+def _fits(box: Bbox, room: Bbox, taken: Sequence[Bbox]) -> bool:
+    inside = room.x0 <= box.x0 and box.x1 <= room.x1 and room.y0 <= box.y0 and box.y1 <= room.y1
+    return inside and not any(box.overlaps(other) for other in taken)
 
 
-def _marker_box(axis: Axes, point: Point) -> Bbox:
+def _crosses(own: Bbox, name: Bbox, offset: _Offset, others: Sequence[Bbox]) -> bool:
+    """Whether the line from a point to its name would run over another point: it would seem to be that one's."""
+    if offset.lines_up == 0:
+        return False
+    (x0, y0), (_, y1) = _centre(own), _centre(name)
+    x1 = name.x1 if offset.on_left else name.x0
+    steps = [step / 16 for step in range(17)]
+    return any(other.contains(x0 + (x1 - x0) * step, y0 + (y1 - y0) * step) for other in others for step in steps)
+
+
+def _centre(box: Bbox) -> tuple[float, float]:
+    return (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+
+
+def _marker_box(axis: Axes, point: Point, dpi: float) -> Bbox:
     x, y = axis.transData.transform((point.x, point.y))
-    half = 4.5 * axis.figure.dpi / 72
+    half = 4.5 * dpi / 72
     return Bbox.from_extents(x - half, y - half, x + half, y + half)

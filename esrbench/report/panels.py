@@ -56,14 +56,14 @@ def draw_memory(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme)
     by_memory = sorted(rows, key=lambda row: (row.peak_ram_mb is None, row.peak_ram_mb or 0.0))
     largest = max((max(row.peak_ram_mb or 0.0, row.device_memory_mb or 0.0) for row in rows), default=0.0)
     for y, (row, colour) in enumerate(zip(by_memory, _colours(by_memory), strict=True)):
-        has_device = row.device_memory_mb is not None
-        top, height = (y - 0.17, 0.32) if has_device else (y, 0.62)
+        device_mb = row.device_memory_mb
+        top, height = (y, 0.62) if device_mb is None else (y - 0.17, 0.32)
         axis.barh(top, row.peak_ram_mb or 0.0, height=height, color=colour)
         text = megabytes(row.peak_ram_mb) if row.peak_ram_mb is not None else "not measured"
-        if has_device:
-            axis.barh(y + 0.17, row.device_memory_mb, height=height, fc="none", ec=colour, hatch="////", lw=1)
-            text = f"{text}  ·  device {megabytes(row.device_memory_mb)}"
-        _label(axis, max(row.peak_ram_mb or 0.0, row.device_memory_mb or 0.0), y, text, theme)
+        if device_mb is not None:
+            axis.barh(y + 0.17, device_mb, height=height, fc="none", ec=colour, hatch="////", lw=1)
+            text = f"{text}  ·  device {megabytes(device_mb)}"
+        _label(axis, max(row.peak_ram_mb or 0.0, device_mb or 0.0), y, text, theme)
     axis.set_xlim(0, (largest or 1.0) * 1.3)
     _name_rows(axis, by_memory, theme)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer, machine_name
-from esrbench.report.columns import shown
+from esrbench.report.columns import shown_briefly
 from esrbench.report.findings import Gap, gaps
 from esrbench.store import Run
 
@@ -57,7 +57,10 @@ def _csv_cell(row: CaseSummary, name: str) -> str:
 def _section(run: Run, *, titled: bool) -> str:
     rows = ranking(summarise(run))
     lines = [f"### {_escaped(run.name)}", ""] if titled else []
-    lines += [answer(run), "", *_table(rows), ""]
+    lines += [answer(run), ""]
+    ranked = [row for row in rows if row.ranked]
+    if ranked:
+        lines += [*_table(ranked), ""]
     found = gaps(rows)
     if found:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
@@ -71,8 +74,8 @@ def _section(run: Run, *, titled: bool) -> str:
 
 
 def _table(rows: Sequence[CaseSummary]) -> list[str]:
-    columns = shown(rows, brief=True)
-    rule = [":--" if column.head in {"target", "status"} else "--:" for column in columns]
+    columns = shown_briefly(rows)
+    rule = [":--" if column.head == "target" else "--:" for column in columns]
     cells = [[column.head for column in columns], rule]
     cells += [[_escaped(column.text(row)) for column in columns] for row in rows]
     return [f"| {' | '.join(line)} |" for line in cells]

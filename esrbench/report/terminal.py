@@ -1,35 +1,40 @@
 """The table for a terminal; printing it is the command line's."""
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
-from esrbench.record import Status
-from esrbench.report.columns import Column, shown
-from esrbench.report.findings import gaps
+from esrbench.report.columns import Column, shown_briefly
+from esrbench.report.findings import Gap, gaps
 from esrbench.store import Run
 
 
 def terminal_table(run: Run) -> RenderableType:
-    """The run's cases, fastest first, and below them what was not measured and why."""
+    """The ranked cases, fastest first, and below them what was not measured and why. Fits 80 columns."""
     rows = ranking(summarise(run))
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    columns = shown(rows, brief=True)
+    missing = [_reason(gap) for gap in gaps(rows)]
+    ranked = [row for row in rows if row.ranked]
+    return Group(_table(ranked), *missing) if ranked else Group(*missing)
+
+
+def _table(rows: Sequence[CaseSummary]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    columns = shown_briefly(rows)
     for column in columns:
-        is_word = column.head in {"target", "status"}
-        table.add_column(column.head, justify="left" if is_word else "right", no_wrap=True)
+        # The target may wrap before "(software)", a head between its words, a number nowhere.
+        table.add_column(column.head, justify="left" if column.head == "target" else "right")
     for row in rows:
-        table.add_row(*(_cell(column, row) for column in columns), style=None if row.ranked else "dim")
-    missing = [_reason(gap.status, gap.labels, gap.reason, gap.remedy) for gap in gaps(rows)]
-    return Group(table, *missing)
+        table.add_row(*(_cell(column, row) for column in columns))
+    return table
 
 
 def _cell(column: Column, row: CaseSummary) -> Text:
-    bad = column.head == "status" and row.status is not Status.OK
-    return Text(column.text(row), style="red" if bad else "")
+    return Text(column.text(row), no_wrap=column.head != "target")
 
 
-def _reason(status: str, labels: tuple[str, ...], reason: str, remedy: str | None) -> Text:
-    text = Text.assemble("\n", (f"{status}: ", "bold"), ", ".join(labels), "\n  ", reason)
-    return text.append(f"\n  → {remedy}") if remedy else text
+def _reason(gap: Gap) -> Text:
+    text = Text.assemble("\n", (f"{gap.status}: ", "bold"), ", ".join(gap.labels), "\n  ", gap.reason)
+    return text.append(f"\n  → {gap.remedy}") if gap.remedy else text

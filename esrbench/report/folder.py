@@ -1,0 +1,101 @@
+"""A report's folder: made whole beside its place, then swapped in; it can be deleted and made again."""
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from esrbench.errors import OutputError
+from esrbench.report.charts import CHARTS, png
+from esrbench.report.page import GENERATOR, DrawnChart, page
+from esrbench.report.palette import DARK, LIGHT
+from esrbench.report.summary import summary_csv, summary_md
+from esrbench.store import Run
+
+INDEX = "index.html"
+
+_OURS = re.compile(rf"index\.html|summary\.(md|csv)|({'|'.join(chart.name for chart in CHARTS)})(-dark)?(\.\d+)?\.png")
+_HEAD_BYTES = 1024
+
+
+def render(runs: Sequence[Run], out: Path) -> Path:
+    """Write the report of ``runs`` to the folder ``out`` and return its ``index.html``.
+
+    The same runs give the same bytes. An earlier report there is replaced, in one step; anything else is left alone.
+
+    Raises:
+        OutputError: something else lies there, or it cannot be written.
+        ImageError: a run's picture cannot be read.
+    """
+    check_place(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+            made = Path(scratch) / "new"
+            made.mkdir()
+            _write(runs, made)
+            _swap(made, out, Path(scratch) / "old")
+    except OSError as error:
+        raise OutputError(f"the report cannot be written to {out}: {error.strerror}; choose another --out") from error
+    return out / INDEX
+
+
+def check_place(out: Path) -> None:
+    """Refuse a place that holds anything but a report.
+
+    Raises:
+        OutputError: say what is there.
+    """
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise OutputError(f"{out} is a file; a report is a folder: choose another --out")
+    others = sorted(path.name for path in out.iterdir() if not _OURS.fullmatch(path.name))
+    if others:
+        raise OutputError(f"{out} holds what is not a report's, such as {others[0]!r}; choose another --out")
+    if any(out.iterdir()) and not _is_report(out):
+        raise OutputError(f"{out} holds files, but no report that esrbench made; choose another --out")
+
+
+def _is_report(folder: Path) -> bool:
+    try:
+        with (folder / INDEX).open("rb") as file:
+            return f'content="{GENERATOR}"'.encode() in file.read(_HEAD_BYTES)
+    except OSError:
+        return False
+
+
+def _write(runs: Sequence[Run], folder: Path) -> None:
+    charts = [_draw(run) for run in runs]
+    for number, drawn in enumerate(charts, start=1):
+        suffix = f".{number}.png" if number > 1 else ".png"
+        for each in drawn:
+            (folder / f"{each.chart.name}{LIGHT.suffix}{suffix}").write_bytes(each.light)
+            (folder / f"{each.chart.name}{DARK.suffix}{suffix}").write_bytes(each.dark)
+    (folder / INDEX).write_text(page(runs, charts), encoding="utf-8", newline="\n")
+    (folder / "summary.md").write_text(summary_md(runs), encoding="utf-8", newline="\n")
+    (folder / "summary.csv").write_text(summary_csv(runs), encoding="utf-8", newline="\n")
+
+
+def _draw(run: Run) -> list[DrawnChart]:
+    drawn = []
+    for chart in CHARTS:
+        light, dark = png(chart, run, LIGHT), png(chart, run, DARK)
+        if light is not None and dark is not None:
+            drawn.append(DrawnChart(chart=chart, light=light, dark=dark))
+    return drawn
+
+
+def _swap(made: Path, out: Path, old: Path) -> None:
+    """Put ``made`` in the place of ``out``; if that fails, what was there is put back."""
+    if out.exists():
+        out.rename(old)
+    try:
+        made.rename(out)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,132 @@
+"""``index.html``: one file that works offline, from one or several runs."""
+
+import base64
+import re
+from collections.abc import Sequence
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from esrbench.artifact import Artifact
+from esrbench.case_summary import CaseSummary, launches_of, ranking, summarise
+from esrbench.compare import answer
+from esrbench.record import Case, RunRecord
+from esrbench.report.charts import Chart
+from esrbench.report.columns import Column, shown
+from esrbench.report.findings import Gap, gaps, noise_notes
+from esrbench.report.palette import runtime_colours
+from esrbench.report.pictures import WorkloadPictures, workload_pictures
+from esrbench.runner import Placement
+from esrbench.store import Run
+from esrbench.wording import NOT_MEASURED, decibel, significant
+
+GENERATOR = "esrbench report"
+"""What the page says made it: how a report of ours is told from any other folder."""
+
+
+class DrawnChart(msgspec.Struct, frozen=True, kw_only=True):
+    """A chart as PNG bytes, for a light and for a dark page."""
+
+    chart: Chart
+    light: bytes
+    dark: bytes
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a target really ran, and on which artifact."""
+
+    label: str
+    placement: Placement
+    artifact: Artifact | None
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A run, as the template wants it."""
+
+    run: Run
+    answer: Markup
+    columns: list[Column]
+    rows: list[CaseSummary]
+    charts: Sequence[DrawnChart]
+    pictures: list[WorkloadPictures]
+    gaps: list[Gap]
+    notes: list[str]
+    proofs: list[Proof]
+    machine: list[tuple[str, str]]
+
+
+def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]]) -> str:
+    """The page of ``runs``; ``charts`` holds those of each."""
+    environment = Environment(
+        loader=PackageLoader("esrbench.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"png_uri": png_uri, "decibel": decibel, "significant": significant}
+    template = environment.get_template("page.html.j2")
+    sections = [_section(run, drawn) for run, drawn in zip(runs, charts, strict=True)]
+    return template.render(
+        sections=sections,
+        generator=GENERATOR,
+        title=_title(runs),
+        not_measured=NOT_MEASURED,
+        colours=runtime_colours(case.target.runtime for run in runs for case in run.record.cases),
+    )
+
+
+def png_uri(png: bytes) -> str:
+    """PNG bytes as a data URI."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def _title(runs: Sequence[Run]) -> str:
+    models = dict.fromkeys(run.record.model.name for run in runs)
+    return f"{', '.join(models)} · {', '.join(run.name for run in runs)}"
+
+
+def _section(run: Run, charts: Sequence[DrawnChart]) -> Section:
+    rows = ranking(summarise(run))
+    drawn = [workload_pictures(run, workload, rows) for workload in run.record.workloads]
+    return Section(
+        run=run,
+        answer=_marked_up(answer(run)),
+        columns=shown(rows),
+        rows=rows,
+        charts=charts,
+        pictures=[pictures for pictures in drawn if pictures],
+        gaps=gaps(rows),
+        notes=noise_notes(run, rows),
+        proofs=[proof for row in rows if (proof := _proof(run, row))],
+        machine=_machine(run.record),
+    )
+
+
+def _marked_up(text: str) -> Markup:
+    """Text with targets in backticks as HTML; everything else is escaped."""
+    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _proof(run: Run, row: CaseSummary) -> Proof | None:
+    launches = launches_of(run, Case(target=row.target, workload=row.workload))
+    found = next((launch for launch in launches if launch.placement), None)
+    if found is None or found.placement is None:
+        return None
+    return Proof(label=row.label, placement=found.placement, artifact=found.artifact)
+
+
+def _machine(record: RunRecord) -> list[tuple[str, str]]:
+    facts = record.environment
+    return [
+        ("processor", facts.cpu),
+        ("instruction sets", ", ".join(facts.cpu_features) or "none that matter here"),
+        ("cores", f"{facts.usable_cores} usable of {facts.cpu_cores}"),
+        ("memory", f"{facts.memory_bytes / 1e9:.1f} GB"),
+        ("graphics devices", ", ".join(facts.gpus) or "none found"),
+        ("operating system", facts.os),
+        ("Python", facts.python),
+        ("frequency governor", facts.governor or "not known"),
+        ("virtualisation", facts.virtual or "not known"),
+    ]
