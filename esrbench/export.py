@@ -16,6 +16,7 @@ from esrbench.artifact import Format, LocatedArtifact, read_sidecar, sha256_of, 
 from esrbench.codec import Value, decode, encode
 from esrbench.errors import CheckpointError, EsrbenchError, ExportError, OutputError, RecordError, UnavailableError
 from esrbench.exporter import ExportOptions, check_precision
+from esrbench.process import THREAD_VARIABLES
 from esrbench.shelf import Shelf, recipe
 from esrbench.target import Precision
 
@@ -105,9 +106,10 @@ def export_to(ref: str, format_: Format, precision: Precision, out_dir: Path) ->
 
 def _carried_out(job: ExportJob, what: str) -> ExportAnswer:
     """Run the worker to its end and return its answer, or raise what it met."""
-    ended = subprocess.run(  # "-P": a file of the user's named like a library must not shadow it
-        [sys.executable, "-P", "-m", WORKER], input=encode(job), capture_output=True, check=False
-    )
+    command = [sys.executable, "-P", "-m", WORKER]  # -P: a file of the user's named like a library must not shadow it
+    # One thread: an export converts, it hardly computes, and on a busy machine idle pools spin ten times longer.
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+    ended = subprocess.run(command, input=encode(job), capture_output=True, check=False, env=environment)
     answer = Path(job.answer)
     if ended.returncode != 0 or not answer.is_file():
         raise ExportError(f"{what} failed: {_last_words(ended)}")

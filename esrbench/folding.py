@@ -7,7 +7,7 @@ Kernel = npt.NDArray[np.float32]
 
 
 def fold(weight: Kernel, block_px: int) -> Kernel:
-    """``(out, in*s², 3, 3)`` behind a pixel unshuffle by ``s`` → ``(out, in, 3s, 3s)``, to be used with stride s, pad s.
+    """``(out, in*s², 3, 3)`` behind a pixel unshuffle by ``s`` → ``(out, in, 3s, 3s)``, for stride s and padding s.
 
     Unshuffled channel ``c*s² + i*s + j`` at kernel tap ``(y, x)`` reads the pixel ``(y*s + i, x*s + j)`` of channel c.
     """

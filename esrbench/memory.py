@@ -40,5 +40,5 @@ def _elsewhere() -> tuple[int | None, str]:
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, "ru_maxrss"  # bytes there, KiB on Linux
     if os.name == "nt":
-        return int(psutil.Process().memory_info().peak_wset), "peak_wset"
+        return int(getattr(psutil.Process().memory_info(), "peak_wset", 0)) or None, "peak_wset"
     return None, "not available on this system"

@@ -55,7 +55,7 @@ def digest(weights: Weights) -> str:
     sha256 = hashlib.sha256()
     for name, array in weights.items():
         sha256.update(f"{name} {array.shape}\n".encode())
-        sha256.update(memoryview(array.astype("<f4", copy=False)).cast("B"))
+        sha256.update(array.astype("<f4", copy=False).data.cast("B"))
     return sha256.hexdigest()
 
 

@@ -119,7 +119,7 @@ class _Graph:
     def prelu(self, name: str, blob: str) -> str:
         """PReLU with a slope for each channel, which are stored without a tag."""
         slopes = self.weights[f"{name}.weight"]
-        self.file.write(slopes.astype("<f4"))
+        self.file.write(slopes.astype("<f4").tobytes())
         return self.layer("PReLU", name, [blob], f"0={slopes.size}")
 
     def convolution(
@@ -130,7 +130,7 @@ class _Graph:
         if unshuffle > 1:
             weight = fold(weight, unshuffle)
         self._write_kernel(name, weight)
-        self.file.write(self.weights[f"{name}.bias"].astype("<f4"))
+        self.file.write(self.weights[f"{name}.bias"].astype("<f4").tobytes())
         stride = f"3={unshuffle} " if unshuffle > 1 else ""
         shape = f"0={weight.shape[0]} 1={weight.shape[2]} {stride}4={unshuffle} 5=1 6={weight.size}"
         return self.layer("Convolution", name, [blob], f"{shape} {activation}".strip(), output)

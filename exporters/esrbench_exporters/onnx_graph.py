@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,11 +59,7 @@ class OnnxExporter(Exporter):
 def _program(net: "torch.nn.Module", dtype: "torch.dtype") -> "torch.onnx.ONNXProgram":
     import torch  # noqa: PLC0415
 
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), warnings.catch_warnings():
-        # Of torch's own making, inside its exporter; nothing that is exported depends on it.
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|copyreg)")
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"(torch|onnxscript|copyreg)")
+    with _quiet() as said:
         program = torch.onnx.export(
             net,
             (torch.zeros(EXAMPLE, dtype=dtype),),
@@ -76,6 +74,21 @@ def _program(net: "torch.nn.Module", dtype: "torch.dtype") -> "torch.onnx.ONNXPr
     if program is None:
         raise ExportError(f"torch's ONNX exporter made nothing: {said.getvalue().strip()}")
     return program
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[io.StringIO]:
+    """Keep what torch's exporter prints, logs below errors and warns of itself off the terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level, said = logger.level, io.StringIO()
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(said), warnings.catch_warnings():
+            for category in (DeprecationWarning, FutureWarning):
+                warnings.filterwarnings("ignore", category=category, module=r"(torch|onnxscript|copyreg)")
+            yield said
+    finally:
+        logger.setLevel(level)
 
 
 def _describe(program: "torch.onnx.ONNXProgram", model: Model) -> None:
