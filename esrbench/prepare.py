@@ -11,7 +11,7 @@ from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.harness import Plan, Refusal
 from esrbench.launcher import Inputs, now
 from esrbench.record import Case, ModelRecord, RunRecord, Status
-from esrbench.runner import Availability, DeviceType, Runner
+from esrbench.runner import Availability, DeviceType
 from esrbench.store import RunWriter
 from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import REFERENCE, Precision, Target
@@ -134,7 +134,7 @@ def _artifacts(
     failed: dict[Target, Refusal] = {}
     for target in dict.fromkeys(targets):
         runner = plugins.runner(target.runtime)
-        wanted = (_format(runner), runner.artifact_precision(target))
+        wanted = (plugins.format_for(runner), runner.artifact_precision(target))
         if wanted not in made:
             made[wanted] = _export(model, *wanted, say)
         match made[wanted]:
@@ -153,17 +153,6 @@ def _export(model: str, format_: Format, precision: Precision, say: Say) -> Loca
         raise
     except EsrbenchError as error:
         return error
-
-
-def _format(runner: Runner) -> Format:
-    """The format to export for a runner: of those that it accepts, the first by name that has an exporter."""
-    written = plugins.exporters()
-    for format_ in sorted(runner.accepts):
-        if format_ in written:
-            return format_
-    raise UnavailableError(
-        f"{runner.name} loads {', '.join(sorted(runner.accepts))}; no installed exporter writes that"
-    )
 
 
 def _refusal(entry: Availability) -> Refusal:

@@ -62,7 +62,9 @@ class Workload(Value, frozen=True, kw_only=True):
 
     id: str  # unique in its run, such as `t48b1`
     image: str  # where the pixels come from: a sample's name or a file name
-    width_px: int  # of the input picture that is cut into tiles
+    left_px: int = 0  # where the input was cropped out of the image
+    top_px: int = 0
+    width_px: int  # of the input that is cut into tiles
     height_px: int
     tile_px: int
     halo_px: int

@@ -59,12 +59,14 @@ def prepare(
     for what, count in (("batch", batch), ("thread count", threads)):
         if count < 1:
             raise UsageError(f"a {what} of {count} was asked for; it must be at least 1")
-    pixels = _cropped(_pixels(image), crop, image)
+    pixels, top, left = _cropped(_pixels(image), crop, image)
     height, width, _ = pixels.shape
     plan = tiling.plan(height, width, tile=tile, halo=halo, multiple=multiple)
     record = Workload(
         id=id,
         image=image if image in images.SAMPLES else Path(image).name,
+        left_px=left,
+        top_px=top,
         width_px=width,
         height_px=height,
         tile_px=tile,
@@ -111,9 +113,10 @@ def _pixels(image: str) -> Pixels:
     return images.read(path).rgb
 
 
-def _cropped(pixels: Pixels, crop: Crop | None, image: str) -> Pixels:
+def _cropped(pixels: Pixels, crop: Crop | None, image: str) -> tuple[Pixels, int, int]:
+    """The pixels of ``crop``, and its top and left."""
     if crop is None:
-        return pixels
+        return pixels, 0, 0
     full_height, full_width, _ = pixels.shape
     top, left, height, width = (
         crop if len(crop) == 4 else ((full_height - crop[0]) // 2, (full_width - crop[1]) // 2, *crop)
@@ -123,4 +126,4 @@ def _cropped(pixels: Pixels, crop: Crop | None, image: str) -> Pixels:
             f"a crop of {width}×{height} pixels at left {left}, top {top} was asked for; "
             f"{image} has {full_width}×{full_height}"
         )
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width]), top, left
