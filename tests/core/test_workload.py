@@ -27,6 +27,8 @@ def test_a_crop_of_a_sample_photo_is_described_in_full() -> None:
     assert made.record == Workload(
         id="t48b1",
         image="astronaut",
+        left_px=192,
+        top_px=72,
         width_px=80,
         height_px=48,
         tile_px=48,
