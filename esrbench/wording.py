@@ -26,10 +26,10 @@ def interval(low: float | None, high: float | None) -> str | None:
 
 
 def decibel(value: float | None) -> str:
-    """A PSNR: ``56.9``, or ``identical``."""
+    """A PSNR: ``56.9``; ``exact`` where no value differs."""
     if value is None:
         return NOT_MEASURED
-    return "identical" if math.isinf(value) and value > 0 else f"{value:.1f}"
+    return "exact" if math.isinf(value) and value > 0 else f"{value:.1f}"
 
 
 def similarity(value: float | None) -> str:

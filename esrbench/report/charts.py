@@ -60,7 +60,7 @@ CHARTS = (
         name="fidelity",
         title="Speed against fidelity",
         caption="Up: closer to the reference's picture (PSNR on float output). Right: faster. "
-        "The shape is the precision: ● fp32, ■ bf16, ▲ fp16, ◆ int8.",
+        "Circles are fp32, squares bf16, triangles fp16, diamonds int8.",
         draw=draw_fidelity,
         base_in=4.2,
         row_in=0.0,

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
-from esrbench.report.columns import Column, shown_briefly
+from esrbench.report.columns import shown_briefly
 from esrbench.report.findings import Gap, gaps
 from esrbench.store import Run
 
@@ -24,15 +24,14 @@ def _table(rows: Sequence[CaseSummary]) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     columns = shown_briefly(rows)
     for column in columns:
-        # The target may wrap before "(software)", a head between its words, a number nowhere.
-        table.add_column(column.head, justify="left" if column.head == "target" else "right")
+        # Only the target may wrap, before "(software)": a number that is cut is worse than a tall row.
+        if column.head == "target":
+            table.add_column(column.head, overflow="fold")
+        else:
+            table.add_column(column.head.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in rows:
-        table.add_row(*(_cell(column, row) for column in columns))
+        table.add_row(*(Text(column.text(row)) for column in columns))
     return table
-
-
-def _cell(column: Column, row: CaseSummary) -> Text:
-    return Text(column.text(row), no_wrap=column.head != "target")
 
 
 def _reason(gap: Gap) -> Text:

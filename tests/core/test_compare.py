@@ -1,0 +1,203 @@
+"""Rows and answers from made-up runs, against numbers worked out by hand."""
+
+import math
+from pathlib import Path
+
+import pytest
+from recorded import TORCH, failed, fidelity, launch, memory, placement, samples, workload, write_run
+
+from esrbench.compare import CaseSummary, answer, ranking, summarise
+from esrbench.record import Case, LaunchRecord, Status
+from esrbench.runner import DeviceType
+from esrbench.store import Run
+from esrbench.target import Target
+
+FAST = "openvino@cpu:bf16"
+FULL = "ncnn@cpu:fp32"
+
+
+def row_of(run: Run, target: str) -> CaseSummary:
+    return next(row for row in summarise(run) if row.target == target)
+
+
+def exact(target: str = TORCH, **fields: object) -> LaunchRecord:
+    return launch(target, **{"fidelity": fidelity(0.0, ssim=1.0, worst_abs=0.0), **fields})  # type: ignore[arg-type]
+
+
+def rounds_of(target: str, seconds: list[float], **fields: object) -> list[LaunchRecord]:
+    return [
+        launch(target, round_=round_, **{"samples": samples(image_s), **fields})
+        for round_, image_s in enumerate(seconds)
+    ]
+
+
+def test_throughput_counts_the_pixels_of_the_finished_picture(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [exact(samples=samples([1.0, 2.0, 9.0]))])
+    # 100 × 100 px at ×4 are 0.16 megapixels; the median pass took 2 s
+    assert row_of(run, TORCH).throughput_mpix_s == pytest.approx(0.08)
+
+
+def test_latency_is_the_median_of_the_launches_medians_whatever_the_batch(tmp_path: Path) -> None:
+    launches = [
+        exact(round_=0, samples=samples(tile_ms=[90.0, 100.0, 500.0])),
+        exact(round_=1, samples=samples(tile_ms=[120.0, 120.0, 120.0])),
+        exact(round_=2, samples=samples(tile_ms=[300.0, 300.0, 300.0])),
+    ]
+    run = write_run(tmp_path / "run", launches, workloads=[workload(batch=4)])
+    assert row_of(run, TORCH).latency_ms == pytest.approx(120.0)
+
+
+def test_speedup_is_paired_within_rounds_so_that_drift_cancels(tmp_path: Path) -> None:
+    drift = [1.0, 1.3, 0.8]
+    run = write_run(tmp_path / "run", [*rounds_of(TORCH, drift), *rounds_of(FAST, [s / 2 for s in drift])])
+    row = row_of(run, FAST)
+    assert (row.speedup, row.speedup_low, row.speedup_high) == pytest.approx((2.0, 2.0, 2.0))
+    assert row.throughput_low is not None
+    assert row.throughput_mpix_s is not None
+    assert row.throughput_low < row.throughput_mpix_s  # the drift is there, in the unpaired number
+
+
+def test_one_round_has_no_interval(tmp_path: Path) -> None:
+    row = row_of(write_run(tmp_path / "run", [exact(), launch(FAST)]), FAST)
+    assert row.speedup == pytest.approx(1.0)
+    assert (row.speedup_low, row.speedup_high, row.throughput_low) == (None, None, None)
+
+
+def test_memory_is_the_largest_and_fidelity_the_worst_of_the_launches(tmp_path: Path) -> None:
+    launches = [
+        launch(FAST, round_=0, memory=memory(300, 50), fidelity=fidelity(1e-6, ssim=0.99)),
+        launch(FAST, round_=1, memory=memory(320, None), fidelity=fidelity(1e-5, ssim=0.98)),
+    ]
+    row = row_of(write_run(tmp_path / "run", launches), FAST)
+    assert (row.peak_ram_mb, row.device_memory_mb) == pytest.approx((320, 50))
+    assert (row.psnr_db, row.ssim) == pytest.approx((50.0, 0.98))
+
+
+def test_what_was_not_measured_is_none(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [launch(FAST, memory=memory(None), fidelity=None)])
+    row = row_of(run, FAST)
+    assert row.ranked
+    assert (row.peak_ram_mb, row.device_memory_mb, row.psnr_db, row.ssim, row.speedup) == (None,) * 5
+    assert (row.latency_p90_ms, row.latency_p99_ms) == (None, None)
+
+
+def test_an_identical_picture_has_an_infinite_psnr(tmp_path: Path) -> None:
+    row = row_of(write_run(tmp_path / "run", [exact()]), TORCH)
+    assert row.psnr_db == math.inf
+    assert row.mse == 0
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.OK])
+def test_only_an_ok_case_has_a_speed(tmp_path: Path, status: Status) -> None:
+    wrong = launch(FAST, status=status, reason="why", samples=samples(0.1), memory=memory(), fidelity=fidelity(1e-2))
+    row = row_of(write_run(tmp_path / "run", [exact(), wrong]), FAST)
+    assert (row.status, row.reason, row.ranked) == (status, "why", False)
+    assert (row.speedup, row.throughput_mpix_s, row.latency_ms, row.peak_ram_mb) == (None, None, None, None)
+    assert row.psnr_db == pytest.approx(20.0)
+
+
+def test_a_case_that_failed_once_shows_its_worst_status_and_how_often(tmp_path: Path) -> None:
+    launches = [
+        launch(FAST, round_=0),
+        failed(FAST, Status.TIMEOUT, "too slow"),
+        failed(FAST, Status.CRASHED, "signal 9"),
+    ]
+    row = row_of(write_run(tmp_path / "run", launches), FAST)
+    assert (row.status, row.reason) == (Status.CRASHED, "1 of 3 launches: signal 9")
+    assert not row.ranked
+
+
+def test_a_case_without_a_launch_has_no_status(tmp_path: Path) -> None:
+    cases = [Case(target=Target(TORCH), workload="t48b1"), Case(target=Target(FAST), workload="t48b1")]
+    row = row_of(write_run(tmp_path / "run", [exact()], cases=cases, ended=False), FAST)
+    assert row.status is None
+    assert row.status_word == "not run"
+
+
+def test_the_ranking_puts_the_fastest_first_and_the_misleading_before_the_unavailable(tmp_path: Path) -> None:
+    launches = [
+        exact(),
+        failed("torch@cuda:fp32", Status.UNAVAILABLE),
+        failed("onnxruntime@cpu:int8", Status.WRONG),
+        launch(FAST, samples=samples(0.5)),
+    ]
+    names = [row.target for row in ranking(summarise(write_run(tmp_path / "run", launches)))]
+    assert names == [FAST, TORCH, "onnxruntime@cpu:int8", "torch@cuda:fp32"]
+
+
+def test_the_answer_names_the_fastest_its_interval_its_picture_and_its_memory(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.02, 1.01], fidelity=fidelity(0.0)),
+        *rounds_of(FAST, [0.5, 0.505, 0.51]),
+        *rounds_of(FULL, [0.8, 0.81, 0.82]),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert text.startswith(
+        "On this machine (AMD EPYC, 2 cores) `openvino@cpu:bf16` is 2.00× as fast as `torch@cpu:fp32` ("
+    )
+    assert "draws the same picture to 60.0 dB and peaks at 0.34 GB" in text
+    assert "the fastest at full precision is `ncnn@cpu:fp32` at 1.25× (" in text
+
+
+def test_the_answer_says_when_there_is_no_interval(tmp_path: Path) -> None:
+    text = answer(write_run(tmp_path / "run", [exact(), launch(FAST, samples=samples(0.5))]))
+    assert "2.00× as fast as `torch@cpu:fp32` (one launch, no interval)" in text
+    assert "at full precision nothing measured is faster than `torch@cpu:fp32`" in text
+
+
+def test_the_answer_does_not_call_noise_a_speedup(tmp_path: Path) -> None:
+    launches = [*rounds_of(TORCH, [1.0, 1.0, 1.0]), *rounds_of(FULL, [0.7, 1.2, 0.9])]
+    assert "not clearly faster than `torch@cpu:fp32`: 1.10×" in answer(write_run(tmp_path / "run", launches))
+
+
+def test_the_answer_names_a_runner_up_that_the_run_cannot_tell_from_the_best(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0]),
+        *rounds_of(FAST, [0.5, 0.52, 0.51]),
+        *rounds_of("torch@cpu:bf16", [0.52, 0.51, 0.51]),
+    ]
+    assert "`torch@cpu:bf16` is level with it within the noise" in answer(write_run(tmp_path / "run", launches))
+
+
+def test_the_answer_says_when_nothing_beats_the_reference(tmp_path: Path) -> None:
+    text = answer(write_run(tmp_path / "run", [exact(), launch(FULL, samples=samples(1.25))]))
+    assert "nothing measured is faster than `torch@cpu:fp32`" in text
+    assert "next is `ncnn@cpu:fp32` at 0.80×" in text
+
+
+def test_the_answer_says_when_only_the_reference_ran(tmp_path: Path) -> None:
+    assert "only `torch@cpu:fp32` could be measured" in answer(write_run(tmp_path / "run", [exact()]))
+
+
+def test_the_answer_claims_no_speedup_without_a_reference(tmp_path: Path) -> None:
+    text = answer(write_run(tmp_path / "run", [failed(TORCH, Status.CRASHED), launch(FAST)]))
+    assert "no speed-up: `torch@cpu:fp32` was not measured" in text
+
+
+def test_the_answer_says_when_nothing_was_measured_and_that_the_run_was_cut_short(tmp_path: Path) -> None:
+    launches = [failed(TORCH, Status.OOM), failed(FAST, Status.UNAVAILABLE), failed(FULL, Status.UNAVAILABLE)]
+    text = answer(write_run(tmp_path / "run", launches, ended=False))
+    assert "nothing could be measured: unavailable 2×, oom 1×" in text
+    assert "The run was cut short: 3 launches of 3 cases are recorded." in text
+    assert "no launch was finished" in answer(write_run(tmp_path / "empty", [], ended=False))
+
+
+def test_a_software_device_is_named_as_such_and_never_the_headline(tmp_path: Path) -> None:
+    software = launch("ncnn@vulkan:fp32", placement=placement(DeviceType.SOFTWARE, "llvmpipe"), samples=samples(0.1))
+    run = write_run(tmp_path / "run", [exact(), software, launch(FAST, samples=samples(0.5))])
+    assert row_of(run, "ncnn@vulkan:fp32").label == "ncnn@vulkan:fp32 (software)"
+    assert "vulkan" not in answer(run)
+    assert "`ncnn@vulkan:fp32 (software)`" in answer(write_run(tmp_path / "alone", [software]))
+
+
+def test_with_several_workloads_each_is_compared_with_its_own_reference(tmp_path: Path) -> None:
+    launches = [
+        exact(samples=samples(1.0)),
+        exact(workload_id="t96b2", samples=samples(4.0)),
+        launch(FAST, samples=samples(0.5)),
+        launch(FAST, workload_id="t96b2", samples=samples(1.0)),
+    ]
+    workloads = [workload(), workload("t96b2", tile=96, batch=2, side=200)]
+    run = write_run(tmp_path / "run", launches, workloads=workloads)
+    assert [row.speedup for row in summarise(run)] == pytest.approx([1.0, 1.0, 2.0, 4.0])
+    assert "with tiles of 96 px in batches of 2, `openvino@cpu:bf16` is 4.00×" in answer(run)
