@@ -3,6 +3,7 @@
 Both are drawn between launches only: a bar that animates itself would use the cores that are being measured.
 """
 
+import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,15 +23,18 @@ class Lines:
     def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
         """Say what starts, and how much is left."""
         left = f", about {_duration(seconds_left)} left" if seconds_left is not None else ""
-        self._console.print(f"{what} … ({launches_left} launches to go{left})", highlight=False)
+        self._say(f"{what} … ({launches_left} to go{left})")
 
     def finished(self, record: LaunchRecord) -> None:
         """Say how it ended."""
-        self._console.print(f"  {_result(record)}", highlight=False)
+        self._say(_result(record))
 
     def note(self, text: str) -> None:
         """Say it."""
-        self._console.print(f"note: {text}", highlight=False)
+        self._say(f"note: {text}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Bar:
@@ -59,7 +63,7 @@ class Bar:
         if record.wall_ns is not None:
             self._done += 1
         self._progress.update(self._task, completed=self._done)
-        self._progress.console.print(f"{record.case.target} {record.case.workload}: {_result(record)}", highlight=False)
+        self._lines.finished(record)
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
@@ -78,11 +82,12 @@ def watching(console: Console) -> Iterator[HarnessProgress]:
 
 
 def _result(record: LaunchRecord) -> str:
+    title = f"{record.case.target} {record.case.workload}"
     if record.status is not Status.OK or record.samples is None:
-        return f"{record.status.value}: {record.reason}"
-    best_ms = min(record.samples.tile_ns) / 1e6
+        return f"{title}: {record.status.value}: {record.reason}"
+    tile_ms = statistics.median(record.samples.tile_ns) / 1e6
     wall_s = (record.wall_ns or 0) / 1e9
-    return f"ok, {best_ms:.0f} ms a tile, {wall_s:.1f} s in all"
+    return f"{title}: ok, {tile_ms:.0f} ms a tile, {wall_s:.1f} s from start to end"
 
 
 def _duration(seconds: float) -> str:
