@@ -110,5 +110,5 @@ def _style(axis: Axes, theme: Theme, title: str) -> None:
 def _written(figure: Figure) -> bytes:
     file = io.BytesIO()
     # No Software entry: the same run gives the same bytes whichever release of matplotlib drew the same pixels.
-    figure.savefig(file, format="png", metadata={"Software": None}, pil_kwargs={"optimize": True})
+    figure.savefig(file, format="png", metadata={"Software": None})
     return file.getvalue()

@@ -89,7 +89,7 @@ def workload_pictures(run: Run, workload: Workload, rows: Sequence[CaseSummary])
 def data_uri(pixels: Pixels) -> str:
     """``(H, W, 3)`` uint8 RGB as a lossless picture inside the page."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    Image.fromarray(pixels).save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
