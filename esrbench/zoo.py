@@ -182,8 +182,8 @@ def locate(ref: str) -> WeightsFile:
     if not path.exists() and not _is_path(ref):
         raise UnknownNameError("model", ref, names())
     if not path.is_file():
-        found = "is a folder" if path.is_dir() else "there is no such file"
-        raise CheckpointError(f"{ref}: {found}; give a checkpoint file or one of {', '.join(names())}")
+        found = "is a folder, not a checkpoint" if path.is_dir() else "is not there"
+        raise CheckpointError(f"{ref} {found}; give a checkpoint file, or a name from `esrbench models`")
     return WeightsFile(name=path.stem, path=path, source=f"file {path.name}", sha256=_sha256(path))
 
 

@@ -32,7 +32,10 @@ def read(path: Path, name: str | None = None) -> Model:
         raise CheckpointError(f"{path}: there is no such file")
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path} is empty; download or copy it again")
-    tensors = _reader(path)(path)
+    try:
+        tensors = _reader(path)(path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
         spec = spec_of({key: array.shape for key, array in tensors.items()})
         weights = canonical(tensors, spec)

@@ -46,6 +46,8 @@ def read(path: Path) -> Arrays:
     try:
         stems = _stems(layers)
         return _arrays([layer for layer in layers if layer.kind in ("Convolution", "PReLU")], stems, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{param}: {error}") from error
     except ValueError as error:  # a parameter that is not a number
         raise CheckpointError(f"{param} is damaged: {error}") from error
 
@@ -115,7 +117,7 @@ def _kernel(layer: Layer, source: "_Weights", stem: str) -> npt.NDArray[np.float
     """``(out, in, 3, 3)``; a first convolution that swallowed a pixel unshuffle is taken apart again."""
     out, side, count = layer.integer("0"), layer.integer("1"), layer.integer("6")
     stride = layer.integer("3", 1)
-    if out < 1 or side != 3 * stride or count % (out * side**2) or not layer.integer("5"):
+    if min(out, stride) < 1 or side != 3 * stride or count % (out * side**2) or not layer.integer("5"):
         raise CheckpointError(f"{stem} is not a 3×3 convolution with bias")
     weight = source.tagged(count, stem).reshape(out, -1, side, side)
     return unfold(weight, stride) if stride > 1 else weight
@@ -133,7 +135,7 @@ class _Weights:
         """Weights behind a tag that tells their type, padded to four bytes."""
         tag = int(self._take("<u4", 1, stem)[0])
         if tag not in (FP16_TAG, FP32_TAG):
-            raise CheckpointError(f"{self.path}: {stem} is stored as {tag:#010x}, neither fp16 nor fp32")
+            raise CheckpointError(f"{self.path.name}: {stem} is stored as {tag:#010x}, neither fp16 nor fp32")
         if tag == FP32_TAG:
             return self.floats(count, stem)
         halves = self._take("<f2", count, stem)
@@ -148,13 +150,13 @@ class _Weights:
         """Refuse what follows the last layer."""
         if self.offset != len(self.data):
             raise CheckpointError(
-                f"{self.path} has {len(self.data) - self.offset} bytes more than its .param describes"
+                f"{self.path.name} has {len(self.data) - self.offset} bytes more than its .param describes"
             )
 
     def _take(self, dtype: str, count: int, stem: str) -> npt.NDArray[np.generic]:
         end = self.offset + count * np.dtype(dtype).itemsize
         if count < 1 or end > len(self.data):
-            raise CheckpointError(f"{self.path} is truncated: it ends before {stem}")
+            raise CheckpointError(f"{self.path.name} is truncated: it ends before {stem}")
         taken = np.frombuffer(self.data, dtype, count, self.offset)
         self.offset = end
         return taken

@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         header = msgspec.json.decode(data[8:header_end], type=dict[str, msgspec.Raw])
         header.pop("__metadata__", None)
         entries = {name: msgspec.json.decode(raw, type=_Entry) for name, raw in header.items()}
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}") from error
     return {name: _array(data, header_end, entry, f"{path}: {name}") for name, entry in entries.items()}
 
@@ -41,7 +41,8 @@ def _array(data: bytes, header_end: int, entry: _Entry, origin: str) -> npt.NDAr
     dtype = np.dtype(DTYPES[entry.dtype])
     begin, end = (header_end + offset for offset in entry.data_offsets)
     count = math.prod(entry.shape)
-    if not header_end <= begin <= end <= len(data) or end - begin != count * dtype.itemsize:
+    fits = header_end <= begin <= end <= len(data) and end - begin == count * dtype.itemsize
+    if not fits or min(entry.shape, default=1) < 1:
         raise CheckpointError(f"{origin} lies outside the file, which is truncated or damaged")
     array = np.frombuffer(data, dtype, count, begin).reshape(entry.shape)
     if entry.dtype == "BF16":  # the upper half of a float32

@@ -43,21 +43,24 @@ def export(
         print(encode([located.artifact for located in made]).decode(), end="")
     else:
         Console().print(_table(made))
-        print(f"in {out}")
+        print(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
+        print("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
 
 
 def _wanted(formats: list[str] | None, precisions: list[Precision]) -> "list[tuple[Format, Precision]]":
     """Every format at every precision, checked before the first export begins."""
     from esrbench import plugins
-    from esrbench.exporter import ExportOptions, check_precision
+    from esrbench.errors import UsageError
 
     exporters = [plugins.exporter(name) for name in dict.fromkeys(formats)] if formats else plugins.exporters().values()
     wanted = []
     for exporter in exporters:
         for precision in dict.fromkeys(precisions):
-            if formats or precision in exporter.precisions:  # only what was asked for by name is refused
-                check_precision(exporter, ExportOptions(precision=precision))
+            if precision in exporter.precisions:
                 wanted.append((exporter.format, precision))
+            elif formats:  # only what was asked for by name is refused
+                known = ", ".join(sorted(exporter.precisions))
+                raise UsageError(f"{exporter.format} is not written as {precision.value}; choose one of {known}")
     return wanted
 
 
@@ -65,14 +68,14 @@ def _table(made: "list[LocatedArtifact]") -> "Table":
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("file", "MB", "export s", "peak MB", "sha256"):
-        right = heading in ("MB", "export s", "peak MB")
-        table.add_column(heading, justify="right" if right else "left", no_wrap=heading == "file", overflow="fold")
+    table.add_column("file", overflow="fold")
+    for heading in ("MB", "export s", "peak MB"):
+        table.add_column(heading, justify="right")
     for located in made:
         artifact = located.artifact
         for index, file in enumerate(artifact.files):
             seconds = "" if index or artifact.export_s is None else f"{artifact.export_s:.2f}"
             peak = artifact.export_peak_rss_bytes
             memory = "" if index or peak is None else f"{peak / 1e6:.0f}"
-            table.add_row(file.name, f"{file.size_bytes / 1e6:.2f}", seconds, memory, file.sha256)
+            table.add_row(file.name, f"{file.size_bytes / 1e6:.2f}", seconds, memory)
     return table

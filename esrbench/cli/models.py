@@ -7,8 +7,6 @@ import typer
 from esrbench.cli import app
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from esrbench.zoo import Entry
 
 
@@ -30,23 +28,20 @@ def models(
     elif as_json:
         print(_json(zoo.ENTRIES))
     else:
-        Console().print(_table(zoo.ENTRIES))
+        print("\n".join(_paragraph(entry) for entry in zoo.ENTRIES))
         print("The digests of downloads are third parties' pins; esrbench checks them before it reads a file.")
 
 
-def _table(entries: "tuple[Entry, ...]") -> "Table":
-    from rich.table import Table
-
+def _paragraph(entry: "Entry") -> str:
+    """Lines instead of columns: an address and a digest must be copyable whole on a narrow terminal."""
     from esrbench.architecture import architecture_name
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "network", "scale", "here", "source", "sha256"):
-        table.add_column(heading, no_wrap=heading in ("name", "network", "scale", "here"), overflow="fold")
-    for entry in entries:
-        here = "yes" if entry.present() else "no"
-        network = architecture_name(entry.spec)
-        table.add_row(entry.name, network, f"×{entry.spec.scale}", here, str(entry.source), entry.sha256)
-    return table
+    here = "here" if entry.present() else "not here"
+    return (
+        f"{entry.name:<28}{architecture_name(entry.spec):<17}×{entry.spec.scale}  {here}\n"
+        f"    {entry.source}\n"
+        f"    sha256 {entry.sha256}"
+    )
 
 
 def _json(entries: "tuple[Entry, ...]") -> str:

