@@ -33,8 +33,8 @@ def decibel(value: float | None) -> str:
 
 
 def similarity(value: float | None) -> str:
-    """An SSIM, rounded down: only 1 is written 1."""
-    return NOT_MEASURED if value is None else f"{math.floor(value * 1e4) / 1e4:.4f}"
+    """An SSIM: ``0.9987``."""
+    return NOT_MEASURED if value is None else f"{value:.4f}"
 
 
 def megabytes(value: float | None) -> str:
@@ -59,4 +59,6 @@ def counted(count: int, noun: str) -> str:
 
 
 def _ratio(value: float) -> str:
+    if value < 0.005:
+        return "<0.01"
     return f"{value:.2f}" if value < 10 else significant(value)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of recorded runs, under results/.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Folders of recorded runs, under results/.")],
     out: Annotated[
         Path | None, typer.Option(help="The report's folder. [default: reports/NAME of the first run]")
     ] = None,

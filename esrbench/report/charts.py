@@ -34,8 +34,8 @@ CHARTS = (
     Chart(
         name="throughput",
         title="Throughput, output megapixels a second",
-        caption="Geometric mean of the launches; the line is its 95 % interval over rounds (none after one round). "
-        "Longer is faster. Megapixels are those of the finished picture.",
+        caption="Geometric mean of the launches; the line is its 95 % interval over rounds: none after one round, an "
+        "arrow where it goes on. Longer is faster. Megapixels are those of the finished picture.",
         draw=draw_throughput,
         base_in=0.95,
         row_in=0.36,
@@ -43,7 +43,8 @@ CHARTS = (
     Chart(
         name="latency",
         title="Latency of one tile, milliseconds",
-        caption="Every timed tile of every launch is a dot; the box holds the middle half, its bar is the median.",
+        caption="Every timed tile of every launch is a dot, the box holds their middle half. The bar and the number "
+        "are the median of the launches' medians.",
         draw=draw_latency,
         base_in=0.95,
         row_in=0.36,

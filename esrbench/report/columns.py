@@ -40,7 +40,6 @@ COLUMNS = (
         meaning="side of the window that the network sees, halo included, in px; × batch",
         text=lambda row: f"{row.tile_px}×{row.batch}" if row.batch > 1 else str(row.tile_px),
         value=lambda row: row.tile_px * 1000 + row.batch,
-        always=True,
         brief=True,
     ),
     Column(
@@ -144,11 +143,16 @@ COLUMNS = (
 
 
 def shown(rows: Sequence[CaseSummary]) -> list[Column]:
-    """The columns that have something to say about these rows."""
-    return [column for column in COLUMNS if column.always or any(column.value(row) is not None for row in rows)]
+    """The columns that have something to say about these rows; the tile only where there are several."""
+    return [column for column in COLUMNS if _says_something(column, {column.value(row) for row in rows})]
 
 
 def shown_briefly(rows: Sequence[CaseSummary]) -> list[Column]:
-    """The few columns for ranked rows where there is little room: no column that is the same all the way down."""
-    columns = [column for column in shown(rows) if column.brief]
-    return [column for column in columns if column.head != "tile" or len({column.value(row) for row in rows}) > 1]
+    """The few of them for where there is little room and every row is ranked."""
+    return [column for column in shown(rows) if column.brief]
+
+
+def _says_something(column: Column, values: set[float | int | str | None]) -> bool:
+    if column.head == "tile":
+        return len(values) > 1
+    return column.always or values != {None}

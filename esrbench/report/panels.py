@@ -16,21 +16,26 @@ from esrbench.wording import megabytes, significant, times
 
 MARKERS = {Precision.FP32: "o", Precision.TF32: "P", Precision.FP16: "^", Precision.BF16: "s", Precision.INT8: "D"}
 
+MAX_INTERVAL = 1.5
+"""An interval is drawn up to this multiple of the fastest: two rounds that disagree must not squeeze every bar."""
+
 LOG_SPREAD = 4.0
 """Above this ratio of the slowest to the fastest, a linear axis squeezes the fast half into a corner."""
 
 
 def draw_throughput(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
-    """Bars with interval lines."""
-    speeds = [row.throughput_mpix_s or 0.0 for row in rows]
-    highs = [max(speed, row.throughput_high or 0.0) for speed, row in zip(speeds, rows, strict=True)]
-    axis.barh(range(len(rows)), speeds, height=0.62, color=_colours(rows))
-    for y, row in enumerate(rows):
+    """Bars with interval lines; one that leaves the axis ends in an arrow there."""
+    edge = max(row.throughput_mpix_s or 0.0 for row in rows) * MAX_INTERVAL
+    ends = [min(max(row.throughput_mpix_s or 0.0, row.throughput_high or 0.0), edge) for row in rows]
+    axis.barh(range(len(rows)), [row.throughput_mpix_s or 0.0 for row in rows], height=0.62, color=_colours(rows))
+    for y, (row, end) in enumerate(zip(rows, ends, strict=True)):
         if row.throughput_low is not None and row.throughput_high is not None:
-            axis.plot([row.throughput_low, row.throughput_high], [y, y], color=theme.text, linewidth=1.6)
+            axis.plot([row.throughput_low, end], [y, y], color=theme.text, linewidth=1.6)
+            if row.throughput_high > edge:
+                axis.plot(end, y, marker=">", markersize=6, color=theme.text)
         note = "reference" if row.is_reference else times(row.speedup)
-        _label(axis, highs[y], y, f"{significant(speeds[y])}  ·  {note}", theme)
-    axis.set_xlim(0, max(highs) * 1.3)
+        _label(axis, end, y, f"{significant(row.throughput_mpix_s)}  ·  {note}", theme)
+    axis.set_xlim(0, max(ends) * 1.3)
     _name_rows(axis, rows, theme)
 
 
@@ -40,7 +45,7 @@ def draw_latency(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme
     for y, (row, colour) in enumerate(zip(drawn, _colours(drawn), strict=True)):
         times_ms = _tile_ms(run, row)
         axis.scatter(times_ms, [y + _jitter(i) for i in range(len(times_ms))], s=7, color=colour, alpha=0.55, lw=0)
-        _box(axis, y, times_ms, theme)
+        _box(axis, y, times_ms, row.latency_ms or statistics.median(times_ms), theme)
         _label(axis, max(times_ms), y, f"{significant(row.latency_ms)} ms", theme)
     every = [ms for row in drawn for ms in _tile_ms(run, row)]
     if every and max(every) > LOG_SPREAD * min(every):
@@ -105,11 +110,10 @@ def _jitter(index: int) -> float:
     return (index * 0.618034 % 1 - 0.5) * 0.52
 
 
-def _box(axis: Axes, y: int, values: Sequence[float], theme: Theme) -> None:
-    middle = statistics.median(values)
-    low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (middle,) * 3
+def _box(axis: Axes, y: int, values: Sequence[float], bar: float, theme: Theme) -> None:
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else (bar,) * 3
     axis.barh(y, high - low, left=low, height=0.62, fc="none", ec=theme.text, lw=0.9, zorder=3)
-    axis.plot([middle, middle], [y - 0.31, y + 0.31], color=theme.text, linewidth=1.8, zorder=3)
+    axis.plot([bar, bar], [y - 0.31, y + 0.31], color=theme.text, linewidth=1.8, zorder=3)
 
 
 def _label(axis: Axes, x: float, y: int, text: str, theme: Theme) -> None:
