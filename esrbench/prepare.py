@@ -109,7 +109,11 @@ def _asked(suite: Suite) -> tuple[Availability, ...]:
     probed = probe.ask(sorted({target.runtime for target in targets}) or None)
     if targets:
         return tuple(probed.of(target) for target in dict.fromkeys(targets))
-    return tuple(entry for entry in probed.targets if not suite.devices or entry.target.device_kind in suite.devices)
+    if not suite.devices:
+        return probed.targets
+    return tuple(
+        entry for entry in probed.targets if entry.target.device_kind in suite.devices or entry.target == REFERENCE
+    )
 
 
 def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:

@@ -42,7 +42,7 @@ class Suite(Value, frozen=True, kw_only=True):
     model: str
     workloads: tuple[WorkloadPlan, ...]
     targets: tuple[str, ...] = ()  # empty: every target of every runtime
-    devices: tuple[str, ...] = ()  # kinds of device, where `targets` is empty; empty: all
+    devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
     max_rounds: int = 5
     timeout_s: float = 240.0  # of one launch
