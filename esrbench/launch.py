@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from esrbench import fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
-from esrbench.errors import EsrbenchError
+from esrbench.errors import EsrbenchError, PlacementError
 from esrbench.job import Job, Outcome
-from esrbench.measure import Clock, timed_loop, warm_up
+from esrbench.measure import Clock, meet_shapes, timed_loop, warm_up
 from esrbench.record import Memory, Samples, Status
-from esrbench.runner import LoadOptions, Tiles
+from esrbench.runner import DeviceType, LoadOptions, Placement, Tiles
+from esrbench.target import Target
 from esrbench.workload import PreparedWorkload
 
 
@@ -47,11 +48,12 @@ def _measured(job: Job, batches: tuple[Tiles, ...], clock: Clock) -> tuple[Outco
         loaded = clock()
         session.run(tile)
         first = clock()
-        warmup_ns = warm_up(session, tile, first - loaded, job.loop, clock)
+        warmup_ns = warm_up(session, tile, first - loaded, job.loop, clock) + meet_shapes(session, batches, clock)
         loop = timed_loop(session, batches, job.loop, clock)
         peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
         device_bytes, device_method = meter.used_bytes()
         placement = session.placement()
+    _check_placement(placement, job.target)
     outcome = Outcome(
         status=Status.OK,
         placement=placement,
@@ -71,6 +73,14 @@ def _measured(job: Job, batches: tuple[Tiles, ...], clock: Clock) -> tuple[Outco
         ),
     )
     return outcome, np.concatenate(loop.output).astype(np.float32, copy=False)
+
+
+def _check_placement(placement: Placement, target: Target) -> None:
+    """Hold a runner to its target, even one that reports a fallback instead of refusing it."""
+    if placement.precision is not target.precision:
+        raise PlacementError(f"{target}: {target.precision.value} was asked for, it ran {placement.precision.value}")
+    if placement.device_type is DeviceType.CPU and target.device_kind in {"cuda", "vulkan"}:
+        raise PlacementError(f"{target}: {target.device_kind} was asked for, it ran on the CPU")
 
 
 def _check_shape(output: npt.NDArray[np.float32], batches: tuple[Tiles, ...], scale: int) -> None:

@@ -14,7 +14,7 @@ Clock = Callable[[], int]
 
 STEADY_SPREAD = 0.05
 """Warm-up ends when two tiles in a row differ by less than this: launches of one case on a quiet machine spread by
-1–2 % (measured, see docs/architecture.md), a tuner or a compiler at work by tens of per cent."""
+1–2 % (measured), a tuner or a compiler at work by tens of per cent."""
 
 MIN_WARMUP_TILES = 2
 MAX_WARMUP_TILES = 50
@@ -50,6 +50,19 @@ def warm_up(session: Session, tile: Tiles, first_tile_ns: int, plan: LoopPlan, c
         session.run(tile)
         times.append(clock() - start)
         spent_ns += times[-1]
+    return tuple(times)
+
+
+def meet_shapes(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[int, ...]:
+    """Run one batch of each size above one tile; returns each time in ns.
+
+    A runtime that tunes or compiles for a shape would do so in the timed loop, after a warm-up on single tiles.
+    """
+    times: list[int] = []
+    for batch in {len(batch): batch for batch in batches if len(batch) > 1}.values():
+        start = clock()
+        session.run(batch)
+        times.append(clock() - start)
     return tuple(times)
 
 

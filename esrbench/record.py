@@ -31,7 +31,7 @@ class Samples(Value, frozen=True, kw_only=True):
     load_ns: int  # artifact on disk -> session ready
     first_tile_ns: int  # first tile through the fresh session, host to host
     cold_ns: int  # process start -> first tile is back
-    warmup_ns: tuple[int, ...]  # tiles run after the first one, before the timed loop; untouched by statistics
+    warmup_ns: tuple[int, ...]  # runs between the first tile and the timed loop; untouched by statistics
     tile_ns: tuple[int, ...]  # `tile`: one batch of one tile, host to host
     image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded
 

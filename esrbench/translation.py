@@ -13,6 +13,7 @@ MEMORY_SIGNS = (
     "bad_alloc",  # anything in C++, OpenVINO and onnxruntime among them
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
+    "device_allocation_failed",  # cuDNN 9
 )
 """Runtimes have no exception of their own for this; their messages, in lower case."""
 

@@ -130,11 +130,13 @@ class OnnxSession(Session):
         settings.log_severity_level = ERRORS_ONLY
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if self._target.device_kind == "cpu":
-            return self._runtime.InferenceSession(path, settings, providers=[self._provider])
+            return self._runtime.InferenceSession(path, settings, providers=[self._provider], enable_fallback=False)
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         device = {"device_id": str(self._target.device_index)}
+        provider = (self._provider, CUDA_OPTIONS | device)
         try:
-            return self._runtime.InferenceSession(path, settings, providers=[(self._provider, CUDA_OPTIONS | device)])
+            # Its Python layer would meet an error of CUDA with a second session on the CPU, and hide the error.
+            return self._runtime.InferenceSession(path, settings, providers=[provider], enable_fallback=False)
         except Exception as error:
             if "fallback to CPU EP has been explicitly disabled" not in str(error):
                 raise

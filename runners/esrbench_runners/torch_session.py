@@ -27,12 +27,14 @@ AMPERE = (8, 0)
 
 def cuda_targets(runtime: str, precisions: Sequence[Precision]) -> Sequence[Availability]:
     """``runtime``'s targets on each CUDA device, or why there are none."""
-    if not torch.cuda.is_available():
+    try:
+        if torch.cuda.is_available():
+            indices = range(torch.cuda.device_count())
+            return [entry for index in indices for entry in _on_device(runtime, index, tuple(precisions))]
         reason, remedy = _why_no_cuda()
-        return refused(each(runtime, "cuda", precisions), reason, remedy)
-    return [
-        entry for index in range(torch.cuda.device_count()) for entry in _on_device(runtime, index, tuple(precisions))
-    ]
+    except RuntimeError as error:  # a driver in a bad state must not take the CPU's targets with it
+        reason, remedy = f"CUDA does not start: {' '.join(str(error).split())[:300]}", "check nvidia-smi"
+    return refused(each(runtime, "cuda", precisions), reason, remedy)
 
 
 def _why_no_cuda() -> tuple[str, str]:
@@ -123,7 +125,7 @@ class TorchSession(Session):
     def _check_placement(self) -> dict[str, int]:
         """Device → convolutions there; refuses any that is elsewhere, or of another type."""
         weights = [weight for weight in self._network.parameters() if weight.dim() == 4]
-        wrong = [w for w in weights if w.dtype != self._dtype or w.device.type != self._device.type]
+        wrong = [w for w in weights if w.dtype != self._dtype or w.device != self._device]
         if wrong or not weights:
             found = f"{wrong[0].dtype} on {wrong[0].device}" if wrong else "no convolution at all"
             raise PlacementError(f"{self._target}: {self._dtype} on {self._device} was asked for, torch has {found}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from esrbench.measure import MAX_WARMUP_TILES, LoopPlan, timed_loop, warm_up
+from esrbench.measure import MAX_WARMUP_TILES, LoopPlan, meet_shapes, timed_loop, warm_up
 from esrbench.runner import Placement, Session, Tiles
 
 MS = 1_000_000
@@ -69,6 +69,12 @@ def test_a_first_tile_longer_than_the_budget_is_not_followed_by_warm_up():
 def test_a_target_that_never_settles_ends_its_warm_up_all_the_same():
     session = Scripted(*[100, 300] * 100)
     assert len(warm_up(session, tiles(), 0, LONG, session.clock)) == MAX_WARMUP_TILES
+
+
+def test_every_size_of_batch_is_met_once_before_the_clock_counts():
+    session = Scripted(10, 20)
+    assert meet_shapes(session, [tiles(4), tiles(4), tiles(3)], session.clock) == (10 * MS, 20 * MS)
+    assert meet_shapes(session, [tiles(), tiles()], session.clock) == ()
 
 
 def test_a_pass_goes_through_every_batch_and_steps_are_tile_latencies():

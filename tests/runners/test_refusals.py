@@ -85,6 +85,20 @@ def test_ncnn_that_changed_an_option_by_itself_is_found_out(get_artifact: GetArt
             session.placement()
 
 
+def test_cuda_that_does_not_start_leaves_torch_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    def fail(_index: int) -> str:
+        raise RuntimeError("CUDA unknown error")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", fail)
+    found = {entry.target: entry for entry in plugins.runner("torch").targets()}
+    assert found[Target("torch@cpu:fp32")].usable
+    assert found[Target("torch@cuda:fp16")].reason == "CUDA does not start: CUDA unknown error"
+
+
 def test_torch_with_weights_of_another_type_is_found_out(get_artifact: GetArtifact) -> None:
     from esrbench_runners.torch_session import TorchSession
 
@@ -123,6 +137,7 @@ def test_a_batch_of_another_shape_is_one_clear_error(get_artifact: GetArtifact) 
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
         RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
         RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9"),
     ],
 )
