@@ -4,6 +4,7 @@ import os
 from contextlib import suppress
 from typing import Any
 
+from esrbench.cuda_driver import pci_bus_id
 from esrbench.target import Target
 
 NOT_MEASURED = "not measured"
@@ -27,20 +28,24 @@ class DeviceMemoryMeter:
         if mine is not None:
             return mine, "NVML per process"
         used = _device_used_bytes(self._device)
-        if used is None or self._used_before is None:
+        if used is None or self._used_before is None or used <= self._used_before:  # no growth: seen on another device
             return None, NOT_MEASURED
-        return max(0, used - self._used_before), "NVML device total, after minus before"
+        return used - self._used_before, "NVML device total, after minus before"
 
 
 def _open_device(target: Target) -> Any | None:
-    """NVML's handle of the target's device; None for a CPU, or where there is no NVML."""
-    if target.device_kind not in {"cuda", "vulkan", "tensorrt"}:
+    """NVML's handle of the target's device; None for a CPU, without NVML, or where it cannot be told which."""
+    if target.device_kind not in {"cuda", "vulkan"}:
         return None
     import pynvml  # noqa: PLC0415  (opens the driver: only in a launch that has a GPU)
 
     try:
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByIndex(target.device_index)
+        if target.device_kind == "cuda":
+            bus_id = pci_bus_id(target.device_index)
+            return None if bus_id is None else pynvml.nvmlDeviceGetHandleByPciBusId(bus_id)
+        # Vulkan counts devices in an order of its own, those of other makers too.
+        return pynvml.nvmlDeviceGetHandleByIndex(0) if pynvml.nvmlDeviceGetCount() == 1 else None
     except pynvml.NVMLError:
         return None
 
