@@ -41,7 +41,7 @@ bench: $(VENV)/.runtimes
 	$(BIN)/esrbench bench --suite $(SUITE) --out results/$(NAME) $(ARGS)
 
 report: $(VENV)/.runtimes
-	$(BIN)/esrbench report $(shell ls -dt results/*/ 2>/dev/null | head -1) $(ARGS)
+	$(BIN)/esrbench report $(dir $(firstword $(shell ls -t results/*/run.json 2>/dev/null))) $(ARGS)
 
 export: $(VENV)/.runtimes
 	$(BIN)/esrbench export $(MODEL) --format onnx --format ncnn --format torchscript --out artifacts $(ARGS)

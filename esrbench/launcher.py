@@ -16,7 +16,7 @@ from esrbench.job import Job, Outcome
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run
 from esrbench.record import Case, LaunchRecord, Status, Workload
-from esrbench.store import RunWriter, picture_name
+from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE
 
 ONE_PASS = LoopPlan(warmup_s=0.0, measure_s=0.0)
@@ -95,7 +95,7 @@ class Launcher:
     def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
         answer = self._scratch / "outcome.json"
         answer.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "esrbench.worker", str(answer)]
+        command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
         stdin = encode(msgspec.structs.replace(job, spawned_ns=time.perf_counter_ns()))
         ended = run(command, stdin=stdin, log=log, threads=job.workload.threads, timeout_s=timeout_s)
         return _outcome(answer, ended, log, timeout_s), ended
@@ -138,5 +138,5 @@ def _death(exit_code: int) -> str:
 def _keep_first(drawn: Path, kept: Path) -> None:
     """Move a launch's picture into the run, where its case has none yet."""
     if drawn.is_file() and not kept.exists():
-        kept.write_bytes(drawn.read_bytes())
+        write_once(kept, drawn.read_bytes())
     drawn.unlink(missing_ok=True)

@@ -138,7 +138,11 @@ def _artifacts(
     failed: dict[Target, Refusal] = {}
     for target in dict.fromkeys(targets):
         runner = plugins.runner(target.runtime)
-        wanted = (plugins.format_for(runner), runner.artifact_precision(target))
+        try:
+            wanted = (plugins.format_for(runner), runner.artifact_precision(target))
+        except UnavailableError as none:  # no exporter for one runtime must not end the run of the others
+            failed[target] = Refusal(status=Status.UNAVAILABLE, reason=none.reason, remedy=none.remedy)
+            continue
         if wanted not in made:
             made[wanted] = _export(model, *wanted, say)
         match made[wanted]:

@@ -73,7 +73,7 @@ def ask(names: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Pro
 
 def _ask_one(name: str, scratch: Path, timeout_s: float) -> tuple[Availability, ...] | BrokenRuntime:
     answer, log = scratch / f"{name}.json", scratch / f"{name}.txt"
-    command = [sys.executable, "-m", "esrbench.probe", name, str(answer)]
+    command = [sys.executable, "-P", "-m", "esrbench.probe", name, str(answer)]
     ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s)
     if not answer.exists():
         return BrokenRuntime(name=name, reason=_why_silent(ended, log, timeout_s), remedy=f"reinstall {name}")

@@ -58,11 +58,15 @@ def _measured(suite: "Suite", threads: int | None, folder: Path, report: Path, *
     from esrbench.cli.progress import watching
     from esrbench.cli.report import present
     from esrbench.harness import Harness
+    from esrbench.report.folder import check_place
 
     console = Console(stderr=True)
     store.check_new_folder(folder)
+    check_place(report)
     prepared = prepare.prepare(
-        suite, _thread_budget(threads, environment.usable_cores()), lambda text: console.print(text, highlight=False)
+        suite,
+        _thread_budget(threads, environment.usable_cores()),
+        lambda text: console.print(text, highlight=False, markup=False),
     )
     plan, writer = prepare.begin(prepared, folder)
     with watching(console) as progress:

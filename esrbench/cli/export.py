@@ -29,6 +29,7 @@ def export(
 ) -> None:
     """Write MODEL in one or more formats, each with a JSON description beside it."""
     from rich.console import Console
+    from rich.markup import escape
 
     from esrbench.codec import encode
     from esrbench.export import export_to
@@ -37,7 +38,7 @@ def export(
     console = Console(stderr=True)
     made = []
     for format_, precision in wanted:
-        with console.status(f"exporting {model} to {format_} {precision.value}"):
+        with console.status(escape(f"exporting {model} to {format_} {precision.value}")):
             made.append(export_to(model, format_, precision, out))
     if as_json:
         print(encode([located.artifact for located in made]).decode(), end="")

@@ -50,7 +50,7 @@ def upscale(
         threads=environment.usable_cores() if threads is None else threads,
     )
     with _watching(console) as tick:
-        done = pictures.upscale(request, lambda text: console.print(text, highlight=False), tick)
+        done = pictures.upscale(request, lambda text: console.print(text, highlight=False, markup=False), tick)
     if as_json:
         print(codec.encode(done).decode(), end="")
         return

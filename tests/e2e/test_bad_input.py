@@ -3,7 +3,7 @@
 import pytest
 
 from esrbench.target import Target
-from esrbench.testing import FakeScript
+from esrbench.testing import FakeScript, Fault, Moment
 
 TARGET = "fake@cpu:fp32"
 
@@ -40,6 +40,7 @@ def fake(scripted):
         (["--budget", "soon"], "not a duration"),
         (["--out", "taken"], "exists already"),
         (["--out", "text.pth/run"], "text.pth"),
+        (["--reports", "pages"], "not a report's"),
     ],
 )
 def test_bench_refuses_with_one_message_and_leaves_nothing(
@@ -66,14 +67,18 @@ def bad_files(tmp_path):
     Image.new("RGB", (64, 64)).save(tmp_path / "whole.png")
     (tmp_path / "truncated.png").write_bytes((tmp_path / "whole.png").read_bytes()[:60])
     torch.save({"params": {"some.other.key": torch.zeros(3)}}, tmp_path / "other.pth")
+    (tmp_path / "pages" / "run").mkdir(parents=True)
+    (tmp_path / "pages" / "run" / "thesis.txt").write_text("mine")
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "run.json").write_text("{}")
 
 
-def test_nothing_usable_is_exit_code_three(esrbench, zero_checkpoint):
-    done = esrbench("bench", "--model", zero_checkpoint, "--target", "torch@cuda7:fp16", "--out", "results/run")
-    assert done.returncode in {2, 3}
-    assert "torch@cuda7:fp16" in done.stderr
+def test_nothing_usable_is_exit_code_three(esrbench, scripted, zero_checkpoint, tmp_path):
+    scripted([FakeScript(target=Target(TARGET), fault=Fault.UNAVAILABLE, moment=Moment.PROBE)])
+    done = esrbench("bench", "--model", zero_checkpoint, "--target", TARGET, "--out", "results/run")
+    assert done.returncode == 3
+    assert f"{TARGET}: scripted to be unavailable" in done.stderr
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
