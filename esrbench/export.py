@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from esrbench.artifact import Format, LocatedArtifact, read_sidecar, sha256_of, 
 from esrbench.codec import Value, decode, encode
 from esrbench.errors import CheckpointError, EsrbenchError, ExportError, OutputError, RecordError, UnavailableError
 from esrbench.exporter import ExportOptions, check_precision
-from esrbench.process import THREAD_VARIABLES
+from esrbench.process import THREAD_VARIABLES, signal_name
 from esrbench.shelf import Shelf, recipe
 from esrbench.target import Precision
 
@@ -122,7 +121,7 @@ def _carried_out(job: ExportJob, what: str) -> ExportAnswer:
 def _last_words(ended: "subprocess.CompletedProcess[bytes]") -> str:
     lines = [line.strip() for line in ended.stderr.decode(errors="replace").splitlines() if line.strip()]
     if ended.returncode < 0:
-        name = signal.Signals(-ended.returncode).name
+        name = signal_name(ended.returncode)
         memory = "; memory may have run out" if name == "SIGKILL" else ""
         return f"its process was ended by {name}{memory}"
     return lines[-1] if lines else f"its process ended with code {ended.returncode} and said nothing"

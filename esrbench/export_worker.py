@@ -10,11 +10,13 @@ from esrbench.codec import decode, encode
 from esrbench.errors import EsrbenchError
 from esrbench.export import ExportAnswer, ExportJob
 from esrbench.exporter import Exporter, Model
+from esrbench.process import die_with_parent
 from esrbench.shelf import Shelf, recipe
 
 
 def main() -> None:
     """Carry out the job; errors that esrbench knows are part of the answer, others a traceback."""
+    die_with_parent()
     memory.reset_peak_rss()
     job = decode(sys.stdin.buffer.read(), ExportJob, "standard input")
     try:

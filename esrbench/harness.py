@@ -19,6 +19,9 @@ from esrbench.target import REFERENCE
 
 MEASURED = frozenset({Status.OK, Status.WRONG})
 
+HUNG_FACTOR = 5
+"""A launch that takes this many times what the same case took in round one is ended, lest it use up the budget."""
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """Why a case is not launched at all."""
@@ -115,7 +118,8 @@ class Harness:
         costs = {case: cost_s[case] for case in chosen}
         rounds = schedule.further_rounds(costs, left_s, self._suite.max_rounds)
         measure_s = schedule.longer_measure_s(self._suite.measure_s, costs, rounds, left_s)
-        self._note_single_launches([case for case in cost_s if rounds == 0 or case not in costs])
+        if self._suite.max_rounds > 1:
+            self._note_single_launches([case for case in cost_s if rounds == 0 or case not in costs])
         launches = [
             (round_, case)
             for round_ in range(1, rounds + 1)
@@ -127,7 +131,8 @@ class Harness:
                 return
             seconds_left = min(deadline_s - self._clock_s(), sum(costs[later] for _, later in launches[position:]))
             self._progress.starting(_title(case), len(launches) - position, seconds_left)
-            self._launch(launcher, case, round_, measure_s, self._suite.timeout_s)
+            hung_s = HUNG_FACTOR * (costs[case] + measure_s)
+            self._launch(launcher, case, round_, measure_s, min(self._suite.timeout_s, hung_s))
 
     def _launch(self, launcher: Launcher, case: Case, round_: int, measure_s: float, timeout_s: float) -> LaunchRecord:
         loop = LoopPlan(warmup_s=self._suite.warmup_s, measure_s=measure_s)

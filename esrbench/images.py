@@ -96,6 +96,13 @@ def read(path: Path) -> Picture:
     return _picture(image)
 
 
+def read_own(path: Path) -> Picture:
+    """Like :func:`read`, of any size: for pictures that esrbench itself drew, which no attacker can have blown up."""
+    with _opened(path) as file, _any_size():
+        image = _decoded(path, file)
+    return _picture(image)
+
+
 def write(path: Path, picture: Picture) -> None:
     """Write a picture in the format that the suffix names; whole, or not at all. An existing file is replaced.
 
@@ -189,6 +196,17 @@ def _decoded(path: Path, file: BinaryIO) -> Image.Image:
             raise ImageError(f"{path} is not a picture that can be read; known: {', '.join(READABLE)}") from error
         except Exception as error:  # a damaged file makes Pillow raise anything, from OSError to IndexError
             raise ImageError(f"{path} is damaged or cut short: {error}; get it again") from error
+
+
+@contextlib.contextmanager
+def _any_size() -> Iterator[None]:
+    """Lift Pillow's limit on pixels, which is a variable of its module."""
+    limit = Image.MAX_IMAGE_PIXELS
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
 
 
 def _check_frame(path: Path, image: ImageFile.ImageFile) -> None:

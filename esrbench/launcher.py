@@ -14,7 +14,7 @@ from esrbench.codec import decode, encode
 from esrbench.errors import RecordError
 from esrbench.job import Job, Outcome
 from esrbench.measure import LoopPlan
-from esrbench.process import Ended, run
+from esrbench.process import Ended, run, signal_name
 from esrbench.record import Case, LaunchRecord, Status, Workload
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE
@@ -130,7 +130,7 @@ def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome
 def _death(exit_code: int) -> str:
     if exit_code >= 0:
         return f"ended with exit code {exit_code}"
-    name = signal.Signals(-exit_code).name
+    name = signal_name(exit_code)
     hint = ", as the kernel's out-of-memory killer does" if -exit_code == signal.SIGKILL else ""
     return f"was killed by {name}{hint}"
 

@@ -43,8 +43,8 @@ def prepare(suite: Suite, threads: int, say: Say) -> Prepared:
     workloads = tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
     say("asking every runtime what it can run here")
     asked = _asked(suite)
-    refused = {entry.target: _refusal(entry) for entry in asked if not entry.usable}
-    usable = [entry.target for entry in asked if entry.usable]
+    refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
+    usable = [entry.target for entry in asked if _runs(entry, suite)]
     if not usable:
         raise UnavailableError("none of the targets can run here: " + "; ".join(_reasons(asked)), "see esrbench doctor")
     artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say)
@@ -163,7 +163,18 @@ def _export(model: str, format_: Format, precision: Precision, say: Say) -> Loca
         return error
 
 
-def _refusal(entry: Availability) -> Refusal:
+def _runs(entry: Availability, suite: Suite) -> bool:
+    """Whether to launch it: a suite for kinds of devices does not wait for software that pretends to be one."""
+    return entry.usable and not (suite.devices and entry.device_type is DeviceType.SOFTWARE)
+
+
+def _refusal(entry: Availability, suite: Suite) -> Refusal:
+    if entry.usable:
+        return Refusal(
+            status=Status.UNAVAILABLE,
+            reason=f"its device, {entry.device_name}, is software; suite {suite.name!r} is for real devices",
+            remedy=f"measure it with --target {entry.target}",
+        )
     return Refusal(status=Status.UNAVAILABLE, reason=entry.reason or "not usable here", remedy=entry.remedy)
 
 

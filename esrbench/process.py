@@ -1,9 +1,11 @@
 """Start a launch's process and block until it ends: no polling loop runs beside the thing that is measured."""
 
+import ctypes
 import os
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,6 +42,22 @@ def run(command: Sequence[str], *, stdin: bytes, log: Path, threads: int, timeou
     finally:
         _kill_group(process)
     return Ended(exit_code=process.returncode, timed_out=timed_out, wall_ns=time.perf_counter_ns() - begin_ns)
+
+
+def signal_name(exit_code: int) -> str:
+    """``SIGKILL`` of -9; real-time signals have numbers only."""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"signal {-exit_code}"
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent's thread ends, so that no orphan keeps the machine busy."""
+    if not sys.platform.startswith("linux"):
+        return
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:

@@ -9,7 +9,6 @@ results/NAME/
 """
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -117,22 +116,31 @@ def write_once(path: Path, data: bytes) -> None:
     Raises:
         OutputError: the file exists, or the disk refused it.
     """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+        with partial.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.link(partial, path)
+        os.link(partial, path)  # unlike a rename, it never replaces
+        _sync_folder(path.parent)
     except FileExistsError as error:
         raise OutputError(f"{path} exists already; results are write-once") from error
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name in it survive a power cut, where folders can be synchronised."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def read_run(folder: Path) -> Run:

@@ -3,9 +3,7 @@
 Whatever the runtime prints goes to the launch's log; the outcome is a file of its own, whole or absent.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import time
 from pathlib import Path
@@ -13,13 +11,14 @@ from pathlib import Path
 from esrbench.codec import decode, encode
 from esrbench.errors import EsrbenchError, OutOfMemoryError, PlacementError, UnavailableError
 from esrbench.job import Job, Outcome
+from esrbench.process import die_with_parent
 from esrbench.record import Status
 from esrbench.store import write_once
 
 
 def main() -> None:
     """Read the job, measure, write the outcome."""
-    _die_with_parent()
+    die_with_parent()
     job = decode(sys.stdin.buffer.read(), Job, "the job on standard input")
     write_once(Path(sys.argv[1]), encode(outcome_of(job)))
     sys.stdout.flush()
@@ -55,14 +54,6 @@ def _print_trace(error: BaseException) -> None:
     import traceback  # noqa: PLC0415
 
     traceback.print_exception(error, file=sys.stderr)
-
-
-def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the harness dies, so that no orphan keeps the machine busy."""
-    if not sys.platform.startswith("linux"):
-        return
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 if __name__ == "__main__":

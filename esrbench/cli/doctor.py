@@ -66,7 +66,8 @@ def _targets(probed: "Probed") -> "Table":
     table.add_column("what to do", overflow="fold")
     for (usable, about, remedy), entries in groupby(probed.targets, key=_what_is_said):
         mark = "[green]yes[/]" if usable else "[yellow]no[/]"
-        table.add_row("\n".join(entry.target for entry in entries), mark, escape(about), escape(remedy))
+        targets = [entry.target for entry in entries]
+        table.add_row("\n".join(targets), "\n".join([mark] * len(targets)), escape(about), escape(remedy))
     return table
 
 

@@ -67,16 +67,16 @@ def workload_pictures(run: Run, workload: Workload, rows: Sequence[CaseSummary])
         return None
     window = _window(run, workload)
     scale = run.record.model.spec.scale
-    reference = _cut(images.read(reference_path).rgb, window, scale)
+    reference = _cut(images.read_own(reference_path).rgb, window, scale)
     outputs = {
-        row: _cut(images.read(path).rgb, window, scale)
+        row: _cut(images.read_own(path).rgb, window, scale)
         for row in rows
         if row.workload == workload.id and (path := run.picture(Case(target=row.target, workload=row.workload)))
     }
     gain = _gain([_worst(pixels, reference) for row, pixels in outputs.items() if row.ranked])
     return WorkloadPictures(
         workload=workload,
-        input=data_uri(_cut(images.read(input_path).rgb, window, 1)),
+        input=data_uri(_cut(images.read_own(input_path).rgb, window, 1)),
         reference=data_uri(reference),
         gain=gain,
         window=window,

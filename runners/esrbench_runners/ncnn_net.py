@@ -110,10 +110,9 @@ class NcnnSession(Session):
         nodes = self._nodes()
         if self._on_vulkan and nodes.get("cpu"):
             raise PlacementError(f"{self._target}: {nodes['cpu']} layers have no Vulkan form and would run on the CPU")
-        assert self._device.device_name is not None
         assert self._device.device_type is not None
         return Placement(
-            device_name=self._device.device_name,
+            device_name=self._device_name(),
             device_type=self._device.device_type,
             provider="vulkan" if self._on_vulkan else "cpu",
             precision=self._target.precision,
@@ -121,6 +120,14 @@ class NcnnSession(Session):
             options={name: str(getattr(self._net.opt, name)) for name in ("num_threads", *self._switches())},
             versions={"ncnn": self._ncnn.__version__},
         )
+
+    def _device_name(self) -> str:
+        """The device that the net itself names, which must be the one that was asked for."""
+        asked = self._device.device_name or ""
+        found = self._net.vulkan_device().info().device_name() if self._on_vulkan else asked
+        if found != asked:
+            raise PlacementError(f"{self._target}: {asked} was asked for, the net is on {found}")
+        return str(found)
 
     def close(self) -> None:
         """Free the net. The Vulkan instance stays: ncnn crashes when it goes while any net lives."""

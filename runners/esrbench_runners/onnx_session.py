@@ -108,13 +108,16 @@ class OnnxSession(Session):
         if precision is not self._target.precision:
             raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
         on_gpu = self._target.device_kind == "cuda"
+        options = self._options()
+        if options.get("use_tf32") == "1":
+            raise PlacementError(f"{self._target}: {precision.value} was asked for, onnxruntime would use TF32")
         return Placement(
             device_name=device_names()[self._target.device_index] if on_gpu else cpu_name(),
             device_type=DeviceType.GPU if on_gpu else DeviceType.CPU,
             provider=self._provider,
             precision=precision,
             nodes=nodes,
-            options=self._options(),
+            options=options,
             versions={"onnxruntime": self._runtime.__version__},
         )
 

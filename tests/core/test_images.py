@@ -358,3 +358,12 @@ def test_every_sample_photo_comes_with_scikit_image(name: str) -> None:
 def test_an_unknown_sample_names_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'astronaut'"):
         images.sample("astronot")
+
+
+def test_a_picture_of_our_own_may_be_larger_than_a_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(ImageError, match="pixels"):
+        images.read(tmp_path / "large.png")
+    assert images.read_own(tmp_path / "large.png").rgb.shape == (30, 40, 3)
+    assert Image.MAX_IMAGE_PIXELS == 1000

@@ -52,3 +52,8 @@ child.wait()
 def test_every_thread_pool_is_told_the_budget(tmp_path):
     python("import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])", tmp_path / "log")
     assert (tmp_path / "log").read_text() == "1 1\n"
+
+
+def test_signals_without_a_name_have_their_number():
+    assert process.signal_name(-signal.SIGKILL) == "SIGKILL"
+    assert process.signal_name(-45) == "signal 45"

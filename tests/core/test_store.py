@@ -58,3 +58,12 @@ def test_a_record_that_is_no_json_is_named(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RecordError, match=r"run\.json is not a valid"):
         store.read_run(tmp_path)
+
+
+def test_a_record_can_be_read_by_others(tmp_path):
+    before = os.umask(0o022)
+    try:
+        store.write_once(tmp_path / "a.json", b"data")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.json").stat().st_mode & 0o777 == 0o644

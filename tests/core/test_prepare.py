@@ -1,0 +1,40 @@
+"""From a suite to a plan: what is launched and what is refused."""
+
+import pytest
+
+from esrbench import prepare, probe, suite
+from esrbench.record import Status
+from esrbench.runner import Availability, DeviceType
+from esrbench.target import REFERENCE, Target
+
+SOFTWARE = Availability(
+    target=Target("fake@vulkan:fp32"), usable=True, device_name="llvmpipe", device_type=DeviceType.SOFTWARE
+)
+GPU = Availability(target=Target("fake@cuda:fp16"), usable=True, device_name="a GPU", device_type=DeviceType.GPU)
+CPU = Availability(target=Target("fake@cpu:fp32"), usable=True, device_name="a CPU", device_type=DeviceType.CPU)
+BASELINE = Availability(target=REFERENCE, usable=True, device_name="a CPU", device_type=DeviceType.CPU)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    found = probe.Probed(targets=(SOFTWARE, GPU, CPU, BASELINE), broken=())
+    monkeypatch.setattr(prepare.probe, "ask", lambda names=None: found)
+    return lambda name: prepare._asked(suite.load(name))
+
+
+def test_a_suite_for_devices_has_the_reference_beside_them(asked):
+    assert [entry.target for entry in asked("gpu")] == [SOFTWARE.target, GPU.target, REFERENCE]
+
+
+def test_a_suite_for_devices_does_not_wait_for_software(asked):
+    gpu = suite.load("gpu")
+    assert [entry.target for entry in asked("gpu") if prepare._runs(entry, gpu)] == [GPU.target, REFERENCE]
+    refusal = prepare._refusal(SOFTWARE, gpu)
+    assert refusal.status is Status.UNAVAILABLE
+    assert "llvmpipe" in refusal.reason
+    assert "--target fake@vulkan:fp32" in (refusal.remedy or "")
+
+
+def test_any_other_suite_measures_software_too(asked):
+    quick = suite.load("quick")
+    assert all(prepare._runs(entry, quick) for entry in asked("quick"))
