@@ -31,7 +31,7 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
     if not looks_like(path):
         raise CheckpointError(f"{path} is not a PyTorch checkpoint: its first bytes are of another kind of file")
     loaded = _unwrapped(_load(path), path)
-    return {_plain(str(name)): _array(value, str(name), path) for name, value in loaded.items()}
+    return {_plain(str(name)): to_array(value, str(name), path) for name, value in loaded.items()}
 
 
 def _load(path: Path) -> object:
@@ -63,7 +63,12 @@ def _plain(name: str) -> str:
     return name
 
 
-def _array(value: object, name: str, path: Path) -> npt.NDArray[np.generic]:
+def to_array(value: object, name: str, path: Path) -> npt.NDArray[np.generic]:
+    """A tensor as an array, floats as float32.
+
+    Raises:
+        CheckpointError: it is no tensor.
+    """
     import torch  # noqa: PLC0415
 
     if not isinstance(value, torch.Tensor):
