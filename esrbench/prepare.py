@@ -45,8 +45,8 @@ def prepare(suite: Suite, threads: int, say: Say) -> Prepared:
     asked = _asked(suite)
     refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
     usable = [entry.target for entry in asked if _runs(entry, suite)]
-    if not usable:
-        raise UnavailableError("none of the targets can run here: " + "; ".join(_reasons(asked)), "see esrbench doctor")
+    if not usable or (_is_for_devices(suite) and usable == [REFERENCE]):
+        raise UnavailableError(f"none of the targets can run here: {_reasons(refused)}", "see esrbench doctor")
     artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say)
     if REFERENCE not in artifacts:
         raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
@@ -165,7 +165,11 @@ def _export(model: str, format_: Format, precision: Precision, say: Say) -> Loca
 
 def _runs(entry: Availability, suite: Suite) -> bool:
     """Whether to launch it: a suite for kinds of devices does not wait for software that pretends to be one."""
-    return entry.usable and not (suite.devices and entry.device_type is DeviceType.SOFTWARE)
+    return entry.usable and not (_is_for_devices(suite) and entry.device_type is DeviceType.SOFTWARE)
+
+
+def _is_for_devices(suite: Suite) -> bool:
+    return bool(suite.devices) and not suite.targets
 
 
 def _refusal(entry: Availability, suite: Suite) -> Refusal:
@@ -178,5 +182,9 @@ def _refusal(entry: Availability, suite: Suite) -> Refusal:
     return Refusal(status=Status.UNAVAILABLE, reason=entry.reason or "not usable here", remedy=entry.remedy)
 
 
-def _reasons(entries: Sequence[Availability]) -> list[str]:
-    return [f"{entry.target}: {entry.reason}" for entry in entries]
+def _reasons(refused: Mapping[Target, Refusal]) -> str:
+    """Each reason once, with the targets that it holds for."""
+    targets: dict[str, list[Target]] = {}
+    for target, refusal in refused.items():
+        targets.setdefault(refusal.reason, []).append(target)
+    return "; ".join(f"{reason} ({', '.join(named)})" for reason, named in targets.items())

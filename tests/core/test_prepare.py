@@ -3,6 +3,7 @@
 import pytest
 
 from esrbench import prepare, probe, suite
+from esrbench.errors import UnavailableError
 from esrbench.record import Status
 from esrbench.runner import Availability, DeviceType
 from esrbench.target import REFERENCE, Target
@@ -38,3 +39,15 @@ def test_a_suite_for_devices_does_not_wait_for_software(asked):
 def test_any_other_suite_measures_software_too(asked):
     quick = suite.load("quick")
     assert all(prepare._runs(entry, quick) for entry in asked("quick"))
+
+
+def test_software_that_is_asked_for_by_name_is_measured_in_any_suite():
+    named = suite.override(suite.load("gpu"), suite.Overrides(targets=(SOFTWARE.target,)))
+    assert prepare._runs(SOFTWARE, named)
+
+
+def test_a_suite_for_devices_that_are_not_there_ends_before_any_export(monkeypatch):
+    found = probe.Probed(targets=(SOFTWARE, CPU, BASELINE), broken=())
+    monkeypatch.setattr(prepare.probe, "ask", lambda names=None: found)
+    with pytest.raises(UnavailableError, match=r"software.*fake@vulkan:fp32"):
+        prepare.prepare(suite.load("gpu"), threads=1, say=lambda text: None)
