@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from esrbench.checkpoints import ncnn_files, safe_tensors, state_dict
+from esrbench.checkpoints import dialects, ncnn_files, safe_tensors, state_dict
 from esrbench.checkpoints.identify import canonical, digest, spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Model
@@ -37,6 +37,7 @@ def read(path: Path, name: str | None = None) -> Model:
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
+        tensors = dialects.current(tensors)
         spec = spec_of({key: array.shape for key, array in tensors.items()})
         weights = canonical(tensors, spec)
     except CheckpointError as error:

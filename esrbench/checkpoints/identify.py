@@ -13,7 +13,7 @@ from esrbench.exporter import Weights
 
 CHANNELS = 3  # pictures are RGB throughout
 SCALE_OF_FOLDED = {CHANNELS: 4, CHANNELS * 4: 2, CHANNELS * 16: 1}  # conv_first's input channels → RRDBNet's scale
-KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact with their current parameter names"
+KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
 
 
 def spec_of(shapes: Mapping[str, Shape]) -> NetworkSpec:

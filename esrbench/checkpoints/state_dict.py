@@ -11,7 +11,7 @@ from esrbench.errors import CheckpointError
 
 # Where trainers put the state dict; the moving average first: it is what the official files are run with.
 WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "generator")
-PREFIXES = ("module.",)  # torch.nn.DataParallel's
+PREFIXES = ("module.", "netG.")  # of torch.nn.DataParallel, and of trainers that keep two networks
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save since 1.6, and before
 
