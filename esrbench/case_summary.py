@@ -151,7 +151,7 @@ def _summary(run: Run, case: Case) -> CaseSummary:
 def _outcome(launches: Sequence[LaunchRecord]) -> tuple[Status | None, str | None, str | None]:
     """Status, reason and remedy of a case: the worst launch's, and how many launches ended so where not all did."""
     if not launches:
-        return None, "the run ended before its first launch", "give the run a larger budget"
+        return None, "the run was cut short before its first launch", "run it again"
     worst = max(launches, key=lambda launch: SEVERITY.index(launch.status))
     same = sum(launch.status is worst.status for launch in launches)
     if same == len(launches):

@@ -38,7 +38,7 @@ def _headline(run: Run, rows: list[CaseSummary]) -> str:
         return _nothing_faster(best, rows[1:])
     sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
     beside = [row for row in rows[1:] if row.workload == best.workload]
-    return sentence + _level(run, best, beside) + _full_precision(best, beside)
+    return sentence + _level(run, best, beside) + _full_precision(run, best, beside)
 
 
 def _speed(run: Run, best: CaseSummary) -> str:
@@ -79,13 +79,21 @@ def _memory(row: CaseSummary) -> str:
 
 
 def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
-    """Name the runner-up where the run cannot tell it from the best."""
-    if not beside or beside[0].is_reference:
+    """Name those that the run cannot tell from the best."""
+    level = [row for row in beside if _is_level(run, row, best)]
+    if not level:
         return ""
-    ratio = _paired(run, beside[0], best)
-    if ratio is None or ratio.low is None or ratio.low > 1:
-        return ""
-    return f"; `{beside[0].label}` is level with it within the noise"
+    return f"; {_listed(level)} {'is' if len(level) == 1 else 'are'} level with it within the noise"
+
+
+def _is_level(run: Run, row: CaseSummary, best: CaseSummary) -> bool:
+    """Whether ``row`` may be as fast as ``best``, for all that the rounds of both can tell."""
+    ratio = None if row.is_reference else _paired(run, row, best)
+    return ratio is not None and ratio.low is not None and ratio.low <= 1
+
+
+def _listed(rows: list[CaseSummary]) -> str:
+    return " and ".join(f"`{row.label}`" for row in rows)
 
 
 def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Estimate | None:
@@ -93,13 +101,16 @@ def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Estimate | None:
     return paired_ratio(*speeds)
 
 
-def _full_precision(best: CaseSummary, beside: list[CaseSummary]) -> str:
-    full = next((row for row in beside if row.target.precision is Precision.FP32), None)
-    if best.target.precision is Precision.FP32 or full is None:
+def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
+    rows = [row for row in beside if row.target.precision is Precision.FP32]
+    if best.target.precision is Precision.FP32 or not rows:
         return ""
+    full, *others = rows
     if full.is_reference:
         return f"; at full precision nothing measured is faster than `{full.label}`"
-    return f"; the fastest at full precision is {_named(full)}"
+    level = [row for row in others if _is_level(run, row, full)]
+    doubt = f", not clearly ahead of {_listed(level)}" if level else ""
+    return f"; the fastest at full precision is {_named(full)}{doubt}"
 
 
 def _named(row: CaseSummary) -> str:
@@ -125,5 +136,5 @@ def _why_nothing(run: Run) -> str:
 def _cut_short(run: Run) -> str:
     if run.end is not None:
         return ""
-    launches, cases = counted(len(run.launches), "launch"), counted(len(run.record.cases), "case")
-    return f" The run was cut short: {launches} of {cases} are recorded."
+    begun = len({launch.case for launch in run.launches})
+    return f" The run was cut short: {begun} of its {counted(len(run.record.cases), 'case')} were reached."

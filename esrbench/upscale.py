@@ -133,7 +133,15 @@ def _plan(picture: Picture, spec: NetworkSpec, tile: int | None, halo: int | Non
         halo = min(spec.receptive_field_px, HALO_PX * multiple)
     if tile is None and halo >= 0:
         tile = automatic.cheapest_tile(picture.height, picture.width, halo=halo, multiple=multiple)
+    if tile is not None and halo >= 0:
+        tile = min(tile, _whole(picture, halo, multiple))
     return tiling.plan(picture.height, picture.width, tile=tile or 0, halo=halo, multiple=multiple)
+
+
+def _whole(picture: Picture, halo: int, multiple: int) -> int:
+    """Side of the smallest tile that holds the whole picture: a larger one would be padding."""
+    needed = max(picture.height, picture.width, 2 * halo + 1)
+    return -(-needed // multiple) * multiple
 
 
 def _drawn(

@@ -196,6 +196,7 @@ def fetch(wanted: Entry) -> Path:
     if isinstance(wanted.source, Packaged):
         return _verified(wanted).path
     import pooch  # noqa: PLC0415
+    import requests  # noqa: PLC0415  (pooch downloads through it)
 
     path = wanted.source.path()
     pooch.get_logger().setLevel(logging.WARNING)  # what it does is said by the command line
@@ -203,7 +204,10 @@ def fetch(wanted: Entry) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         pooch.retrieve(wanted.source.url, f"sha256:{wanted.sha256}", fname=path.name, path=path.parent)
     except (OSError, ValueError) as error:  # requests' errors are OSErrors; a digest that differs is a ValueError
-        raise CheckpointError(f"{wanted.name}: {wanted.source.url} could not be fetched: {error}") from error
+        reason = "the host cannot be reached" if isinstance(error, requests.ConnectionError) else str(error)
+        raise CheckpointError(
+            f"{wanted.name}: {wanted.source.url} could not be fetched ({reason}); try again, or put the file at {path}"
+        ) from error
     return path
 
 

@@ -15,6 +15,7 @@ app = typer.Typer(
     name="esrbench",
     help="Export Real-ESRGAN to every runtime, prove that each export draws the same picture, and measure them.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     add_completion=False,
     pretty_exceptions_enable=False,
 )

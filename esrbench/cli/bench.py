@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 WRONG_PICTURE = 1
 NOTHING_MEASURED = 3
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 @app.command()
@@ -69,8 +70,14 @@ def _measured(suite: "Suite", threads: int | None, folder: Path, report: Path, *
         lambda text: console.print(text, highlight=False, markup=False),
     )
     plan, writer = prepare.begin(prepared, folder)
-    with watching(console) as progress:
-        Harness(plan, writer, progress).run()
+    try:
+        with watching(console) as progress:
+            Harness(plan, writer, progress).run()
+    except KeyboardInterrupt:
+        kept = len(store.read_run(folder).launches)
+        text = f"interrupted: {kept} launches are kept in {folder}; `esrbench report {folder}` renders them"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+        return INTERRUPTED
     run = store.read_run(folder)
     present([run], report, as_json=as_json)
     return _exit_code({launch.status for launch in run.launches})

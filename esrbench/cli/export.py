@@ -44,6 +44,7 @@ def export(
         print(encode([located.artifact for located in made]).decode(), end="")
     else:
         Console().print(_table(made))
+        print("\nNot compared here: `esrbench bench` compares each runtime's picture with torch@cpu:fp32.")
         print(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
         print("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
 

@@ -56,7 +56,7 @@ def upscale(
         return
     print(
         f"{done.destination}: {done.width_px}×{done.height_px} px by {done.model} on {done.target}, "
-        f"{done.tiles} tiles of {done.tile_px} px in {done.upscale_s:.1f} s"
+        f"{done.tiles} {'tile' if done.tiles == 1 else 'tiles'} of {done.tile_px} px in {done.upscale_s:.1f} s"
     )
 
 

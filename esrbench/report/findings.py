@@ -13,6 +13,10 @@ UNQUIET = 0.2
 """Ten launches in a row on a quiet shared machine lay 9 % apart, drift included; more than twice that is no drift."""
 
 
+WIDE = 2.0
+"""Upper over lower end of an interval that is too wide to rank by: runtimes here differ by less than that."""
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Cases without a speed that share a status, a reason and a remedy."""
 
@@ -38,6 +42,7 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
     """How far the numbers can be trusted, and what the run itself had to say."""
     notes = [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
+    notes += [note for row in rows if (note := _wide_interval(row))]
     rounds = {row.rounds for row in rows if row.ranked}
     if rounds and max(rounds) < 2:
         notes.append(
@@ -64,6 +69,16 @@ def _reference_noise(run: Run, workload: str) -> str | None:
     if apart > UNQUIET:
         return f"{found}: something else kept this machine busy, or its clock changed. Measure again when it is quiet."
     return f"{found}; speed-ups are taken within a round, where a slow drift cancels."
+
+
+def _wide_interval(row: CaseSummary) -> str | None:
+    low, high = row.throughput_low, row.throughput_high
+    if not row.ranked or low is None or high is None or high < WIDE * low:
+        return None
+    return (
+        f"The rounds of {row.label} on {row.workload} disagree: its speed is known to a factor of {high / low:.1f} "
+        "only. Something disturbed at least one launch; measure again when the machine is quiet."
+    )
 
 
 def _name(row: CaseSummary, rows: Sequence[CaseSummary]) -> str:

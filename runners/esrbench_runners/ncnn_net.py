@@ -168,10 +168,14 @@ class NcnnSession(Session):
         # The clone owns its memory and pads each plane as ncnn wants it; a plain Mat only borrows the array's.
         tile = self._ncnn.Mat(planes[index]).clone()
         extractor = self._net.create_extractor()
-        self._check(extractor.input(self._input, tile), f"setting {self._input}")
-        code, output = extractor.extract(self._output)
-        self._check(code, f"extracting {self._output}")
-        return np.array(output)
+        output = None
+        try:
+            self._check(extractor.input(self._input, tile), f"setting {self._input}")
+            code, output = extractor.extract(self._output)
+            self._check(code, f"extracting {self._output}")
+            return np.array(output)
+        finally:  # an error's traceback would keep them alive beyond the net, whose memory they are in
+            del extractor, output
 
     def _check(self, code: int, doing: str) -> None:
         if code == ALLOCATION_FAILED:

@@ -8,6 +8,7 @@ from recorded import TORCH, failed, fidelity, launch, memory, placement, samples
 
 from esrbench.compare import CaseSummary, answer, ranking, summarise
 from esrbench.record import Case, LaunchRecord, Status
+from esrbench.report.findings import noise_notes
 from esrbench.runner import DeviceType
 from esrbench.store import Run
 from esrbench.target import Target
@@ -159,6 +160,20 @@ def test_the_answer_names_a_runner_up_that_the_run_cannot_tell_from_the_best(tmp
     assert "`torch@cpu:bf16` is level with it within the noise" in answer(write_run(tmp_path / "run", launches))
 
 
+def test_one_disturbed_round_keeps_no_target_out_of_the_claims_that_it_may_belong_to(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0]),
+        *rounds_of(FAST, [0.53, 0.54, 0.53]),
+        *rounds_of("openvino@cpu:fp32", [0.90, 0.91, 0.90]),
+        *rounds_of(FULL, [3.7, 0.54, 0.59]),
+    ]
+    run = write_run(tmp_path / "run", launches)
+    text = answer(run)
+    assert "`ncnn@cpu:fp32` is level with it within the noise" in text
+    assert "`openvino@cpu:fp32` at 1.11× (1.09–1.12), not clearly ahead of `ncnn@cpu:fp32`" in text
+    assert [note for note in noise_notes(run, summarise(run)) if "ncnn@cpu:fp32 on t48b1 disagree" in note]
+
+
 def test_the_answer_says_when_nothing_beats_the_reference(tmp_path: Path) -> None:
     text = answer(write_run(tmp_path / "run", [exact(), launch(FULL, samples=samples(1.25))]))
     assert "nothing measured is faster than `torch@cpu:fp32`" in text
@@ -178,7 +193,7 @@ def test_the_answer_says_when_nothing_was_measured_and_that_the_run_was_cut_shor
     launches = [failed(TORCH, Status.OOM), failed(FAST, Status.UNAVAILABLE), failed(FULL, Status.UNAVAILABLE)]
     text = answer(write_run(tmp_path / "run", launches, ended=False))
     assert "nothing could be measured: unavailable 2×, oom 1×" in text
-    assert "The run was cut short: 3 launches of 3 cases are recorded." in text
+    assert "The run was cut short: 3 of its 3 cases were reached." in text
     assert "no launch was finished" in answer(write_run(tmp_path / "empty", [], ended=False))
 
 

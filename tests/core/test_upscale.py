@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from esrbench import automatic, export, images, plugins, probe, tiling, upscale
-from esrbench.architecture import SRVGGNetSpec
+from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import Artifact, LocatedArtifact, describe_file
 from esrbench.cli import app, exit_code
 from esrbench.cli import upscale as command  # registers the command
@@ -342,3 +342,11 @@ def test_bad_input_ends_with_one_message_and_exit_code_2(photo: Path, checkpoint
     assert done.stderr.startswith(f"esrbench: {photo} is not a picture")
     assert done.stderr.count("\n") == 1
     assert not left_behind(photo.parent)
+
+
+def test_a_tile_larger_than_the_picture_is_no_larger_than_it_needs_to_be(photo: Path, checkpoint: str) -> None:
+    picture = images.read(photo)
+    spec = RRDBNetSpec(blocks=1, scale=2)
+    plan = upscale._plan(picture, spec, 100_000, 8)
+    assert len(plan.windows) == 1
+    assert max(picture.height, picture.width) <= plan.tile <= max(picture.height, picture.width) + 1

@@ -77,7 +77,7 @@ def test_nothing_usable_is_exit_code_three(esrbench, scripted, zero_checkpoint, 
     scripted([FakeScript(target=Target(TARGET), fault=Fault.UNAVAILABLE, moment=Moment.PROBE)])
     done = esrbench("bench", "--model", zero_checkpoint, "--target", TARGET, "--out", "results/run")
     assert done.returncode == 3
-    assert f"{TARGET}: scripted to be unavailable" in done.stderr
+    assert f"scripted to be unavailable ({TARGET})" in done.stderr
     assert not (tmp_path / "results").exists()
 
 

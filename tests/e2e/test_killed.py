@@ -28,14 +28,16 @@ def test_finished_launches_of_a_killed_run_are_whole_and_its_worker_ends(
     command = [sys.executable, "-m", "esrbench", "bench", "--suite", str(suite), "--out", "results/run"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as bench:
         assert bench.stderr is not None
-        for line in bench.stderr:
+        for line in bench.stderr:  # until the third launch starts
             if line.startswith("fake@") and (tmp_path / "results/run/launches/0001.json").exists():
-                break  # the third launch starts
+                break
         workers = psutil.Process(bench.pid).children(recursive=True)
         os.kill(bench.pid, sent)
+        said = bench.stderr.read()
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
     assert bench.returncode == (-signal.SIGKILL if sent is signal.SIGKILL else 130)
+    assert ("esrbench report results/run" in said) is (sent is signal.SIGINT)
     recorded = store.read_run(tmp_path / "results" / "run")
     assert recorded.end is None
     assert len(recorded.launches) >= 2
