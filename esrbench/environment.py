@@ -4,11 +4,11 @@ import math
 import os
 import platform
 from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import psutil
 
+from esrbench.exporter import library_versions
 from esrbench.processor import cpu_features, cpu_name
 from esrbench.record import Environment
 
@@ -41,7 +41,7 @@ def describe() -> Environment:
         gpus=_nvidia_gpus(),
         governor=_first_line(GOVERNOR),
         virtual=_virtual(),
-        versions=_versions(),
+        versions=library_versions(*DISTRIBUTIONS),
     )
 
 
@@ -52,14 +52,6 @@ def usable_cores() -> int:
     if quota == "max":
         return allowed
     return max(1, min(allowed, math.ceil(int(quota) / int(period))))
-
-
-def _versions() -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name in DISTRIBUTIONS:
-        with suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
 
 
 def _nvidia_gpus() -> tuple[str, ...]:

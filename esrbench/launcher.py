@@ -41,34 +41,16 @@ class Launcher:
 
     def draw_reference(self, workload: str, timeout_s: float) -> Outcome:
         """Draw what every picture of this workload is compared with."""
-        job = Job(
-            target=REFERENCE,
-            artifact=self._inputs.reference,
-            workload=self._inputs.workloads[workload],
-            input_picture=str(self._inputs.pictures[workload]),
-            reference=str(self._reference_tiles(workload)),
-            makes_reference=True,
-            picture=str(self._writer.pictures / f"reference.{workload}.png"),
-            loop=ONE_PASS,
-            spawned_ns=0,
-        )
+        case = Case(target=REFERENCE, workload=workload)
+        picture = self._writer.pictures / f"reference.{workload}.png"
+        job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
         return self._run(job, self._writer.logs / f"reference.{workload}.txt", timeout_s)[0]
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
         """Measure a case once in a fresh process."""
         artifact = self._inputs.artifacts[case]
         picture = self._scratch / f"{sequence:04d}.png"
-        job = Job(
-            target=case.target,
-            artifact=artifact,
-            workload=self._inputs.workloads[case.workload],
-            input_picture=str(self._inputs.pictures[case.workload]),
-            reference=str(self._reference_tiles(case.workload)),
-            makes_reference=False,
-            picture=str(picture),
-            loop=loop,
-            spawned_ns=0,
-        )
+        job = self._job(case, artifact, picture, loop)
         started_at = now()
         outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
         _keep_first(picture, self._writer.pictures / picture_name(case))
@@ -89,15 +71,26 @@ class Launcher:
             artifact=artifact.artifact,
         )
 
-    def _reference_tiles(self, workload: str) -> Path:
-        return self._scratch / f"reference.{workload}.npy"
+    def _job(
+        self, case: Case, artifact: LocatedArtifact, picture: Path, loop: LoopPlan, *, makes_reference: bool = False
+    ) -> Job:
+        return Job(
+            target=case.target,
+            artifact=artifact,
+            workload=self._inputs.workloads[case.workload],
+            input_picture=str(self._inputs.pictures[case.workload]),
+            reference=str(self._scratch / f"reference.{case.workload}.npy"),
+            makes_reference=makes_reference,
+            picture=str(picture),
+            loop=loop,
+            spawned_ns=time.perf_counter_ns(),
+        )
 
     def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
         answer = self._scratch / "outcome.json"
         answer.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
-        stdin = encode(msgspec.structs.replace(job, spawned_ns=time.perf_counter_ns()))
-        ended = run(command, stdin=stdin, log=log, threads=job.workload.threads, timeout_s=timeout_s)
+        ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
         return _outcome(answer, ended, log, timeout_s), ended
 
 
