@@ -1,6 +1,8 @@
 """One exported form of a model on disk, and the sidecar that says what it is."""
 
 import hashlib
+import os
+from enum import StrEnum
 from pathlib import Path
 from typing import NewType
 
@@ -17,7 +19,18 @@ TORCHSCRIPT = Format("torchscript")
 ONNX = Format("onnx")
 NCNN = Format("ncnn")
 
+TORCH_EXPORT = Format("torch-export")
+AOTINDUCTOR = Format("aotinductor")
+OPENVINO = Format("openvino")
+
 SIDECAR = "artifact.json"
+
+
+class Interface(StrEnum):
+    """What a graph takes and gives."""
+
+    FLOAT = "float"  # (N, C, H, W) floats in [0, 1], output unclamped: the network itself
+    IMAGE = "image"  # (N, H, W, 3) bytes, RGB: scaling, clamping and rounding are in the graph
 
 
 class ArtifactFile(Value, frozen=True, kw_only=True):
@@ -26,6 +39,29 @@ class ArtifactFile(Value, frozen=True, kw_only=True):
     name: str
     size_bytes: int
     sha256: str
+
+
+class ProvenShape(Value, frozen=True, kw_only=True):
+    """What a runtime drew of a picture of one shape, beside what the network draws of it."""
+
+    shape: tuple[int, int, int]  # (N, H, W) of the input in pixels
+    mse: float  # of values whose range is 1
+    worst_abs: float
+    output_sha256: str  # of shape and values: tells whether another machine draws the very same
+
+
+class Proof(Value, frozen=True, kw_only=True):
+    """That an artifact, loaded by a runtime that it is meant for, draws the picture that the network draws."""
+
+    runtime: str
+    versions: dict[str, str]
+    arithmetic: Precision  # of the session; fp32 where the CPU has no arithmetic of the artifact's precision
+    shapes: tuple[ProvenShape, ...]
+
+    @property
+    def mse(self) -> float:
+        """Of the worst shape."""
+        return max(shape.mse for shape in self.shapes)
 
 
 class Artifact(Value, frozen=True, kw_only=True):
@@ -43,8 +79,12 @@ class Artifact(Value, frozen=True, kw_only=True):
     exporter: str  # entry point name
     options: dict[str, str]
     versions: dict[str, str]  # of every library that had a hand in it
+    io: Interface = Interface.FLOAT
+    shape: tuple[int, int, int] | None = None  # (N, H, W) of the one input that it takes; None: any
     export_s: float | None = None
     export_peak_rss_bytes: int | None = None
+    proof: Proof | None = None
+    unproved: str | None = None  # why there is no proof
 
 
 class LocatedArtifact(Value, frozen=True, kw_only=True):
@@ -70,8 +110,13 @@ def describe_file(path: Path) -> ArtifactFile:
 
 
 def write_sidecar(artifact: Artifact, path: Path) -> None:
-    """Write the artifact's own description to ``path``."""
-    path.write_bytes(encode(artifact))
+    """Write the artifact's own description to ``path``, whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(encode(artifact))
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_sidecar(path: Path) -> LocatedArtifact:

@@ -28,7 +28,7 @@ def decode(data: bytes, type_: type[T], origin: str) -> T:
     try:
         return msgspec.json.decode(data, type=type_, dec_hook=_from_json)
     except (msgspec.DecodeError, EsrbenchError) as error:
-        raise RecordError(f"{origin} is not a valid {type_.__name__}: {error}") from error
+        raise RecordError(f"{origin} is not a valid {getattr(type_, '__name__', type_)}: {error}") from error
 
 
 def schema(type_: type) -> dict[str, Any]:

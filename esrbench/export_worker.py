@@ -1,29 +1,19 @@
 """The process of one export: a job on standard input, an answer in a file."""
 
-import sys
 import time
 from pathlib import Path
 
-from esrbench import __version__, checkpoints, memory, plugins
+from esrbench import __version__, checkpoints, child, memory, plugins
 from esrbench.artifact import SIDECAR, Artifact, describe_file, write_sidecar
-from esrbench.codec import decode, encode
-from esrbench.errors import EsrbenchError
 from esrbench.export import ExportAnswer, ExportJob
 from esrbench.exporter import Exporter, Model
-from esrbench.process import die_with_parent
 from esrbench.shelf import Shelf, recipe
 
 
 def main() -> None:
-    """Carry out the job; errors that esrbench knows are part of the answer, others a traceback."""
-    die_with_parent()
+    """Carry out the job."""
     memory.reset_peak_rss()
-    job = decode(sys.stdin.buffer.read(), ExportJob, "standard input")
-    try:
-        answer = carry_out(job)
-    except EsrbenchError as error:
-        answer = ExportAnswer(error_type=type(error).__name__, error=str(error))
-    Path(job.answer).write_bytes(encode(answer))
+    child.serve(ExportJob, carry_out)
 
 
 def carry_out(job: ExportJob) -> ExportAnswer:
@@ -36,9 +26,10 @@ def carry_out(job: ExportJob) -> ExportAnswer:
     exporter = plugins.exporter(job.format)
     model = checkpoints.read(Path(job.checkpoint), job.model)
     key = recipe(model.name, model.weights_sha256, exporter, job.options).key()
-    if Shelf(Path(job.cache)).find(key) is None:
+    missing = Shelf(Path(job.cache)).find(key) is None
+    if missing:
         _export(exporter, model, job)
-    return ExportAnswer(key=key, weights_sha256=model.weights_sha256)
+    return ExportAnswer(key=key, weights_sha256=model.weights_sha256, exported=missing)
 
 
 def _export(exporter: Exporter, model: Model, job: ExportJob) -> None:
@@ -56,6 +47,8 @@ def _export(exporter: Exporter, model: Model, job: ExportJob) -> None:
         files=tuple(describe_file(path) for path in files.paths),
         exporter=exporter.format,
         options=files.options,
+        io=job.options.io,
+        shape=job.options.shape,
         versions={"esrbench": __version__} | files.versions,
         export_s=export_s,
         export_peak_rss_bytes=memory.peak_rss_bytes()[0],

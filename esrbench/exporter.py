@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esrbench.architecture import NetworkSpec
-from esrbench.artifact import Format
+from esrbench.artifact import Format, Interface
 from esrbench.codec import Value
 from esrbench.errors import UnavailableError
 from esrbench.target import Precision
@@ -31,9 +31,19 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportOptions(Value, frozen=True, kw_only=True):
-    """What an export is asked for."""
+    """What an export is asked for; an option at its default leaves the choice to the exporter."""
 
     precision: Precision = Precision.FP32
+    io: Interface = Interface.FLOAT
+    shape: tuple[int, int, int] | None = None  # (N, H, W) of the one input that it takes; None: any
+    opset: int | None = None
+
+    def asked(self) -> frozenset[str]:
+        """Names of the options, precision apart, that are not at their default."""
+        return frozenset(name for name in ("io", "shape", "opset") if getattr(self, name) != getattr(_DEFAULTS, name))
+
+
+_DEFAULTS = ExportOptions()
 
 
 class ExportedFiles(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +62,8 @@ class Exporter(ABC):
 
     format: ClassVar[Format]
     precisions: ClassVar[frozenset[Precision]]
+    takes: ClassVar[frozenset[str]] = frozenset()
+    """Options of :class:`ExportOptions` besides the precision that this format knows; others are refused."""
 
     @abstractmethod
     def versions(self) -> dict[str, str]:
@@ -66,22 +78,35 @@ class Exporter(ABC):
         """
 
 
-def check_precision(exporter: Exporter, options: ExportOptions) -> None:
-    """Refuse a precision that the format is not written in.
+def check_options(exporter: Exporter, options: ExportOptions) -> None:
+    """Refuse a precision that the format is not written in, and options that it does not know.
 
     Raises:
-        UnavailableError: with the precisions that it has.
+        UnavailableError: with the precisions or options that it has.
     """
     if options.precision not in exporter.precisions:
         known = ", ".join(sorted(precision.value for precision in exporter.precisions))
         raise UnavailableError(
             f"{exporter.format} is not written as {options.precision.value}", f"choose one of {known}"
         )
+    unknown = sorted(options.asked() - exporter.takes)
+    if unknown:
+        known = ", ".join(sorted(exporter.takes)) or "none"
+        raise UnavailableError(f"{exporter.format} has no option {', '.join(unknown)}", f"its options: {known}")
 
 
 def artifact_stem(model: Model, options: ExportOptions) -> str:
-    """``NAME`` for fp32, else ``NAME-fp16``: a format's precisions can lie in one folder."""
-    return model.name if options.precision is Precision.FP32 else f"{model.name}-{options.precision.value}"
+    """``NAME``, followed by what is not the default: ``NAME-fp16-image-1x64x64``. A folder can hold every variant."""
+    parts = [model.name]
+    if options.precision is not Precision.FP32:
+        parts.append(options.precision.value)
+    if options.io is not Interface.FLOAT:
+        parts.append(options.io.value)
+    if options.shape is not None:
+        parts.append("x".join(map(str, options.shape)))
+    if options.opset is not None:
+        parts.append(f"opset{options.opset}")
+    return "-".join(parts)
 
 
 def library_versions(*names: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import msgspec
 from esrbench import __version__, environment, export, plugins, probe, workload, zoo
 from esrbench.artifact import Format, LocatedArtifact
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
+from esrbench.exporter import ExportOptions
 from esrbench.harness import Plan, Refusal
 from esrbench.launcher import Inputs, now
 from esrbench.record import Case, ModelRecord, RunRecord, Status
@@ -156,7 +157,7 @@ def _artifacts(
 def _export(model: str, format_: Format, precision: Precision, say: Say) -> LocatedArtifact | EsrbenchError:
     say(f"exporting {model} to {format_} {precision.value}, or taking it from the cache")
     try:
-        return export.ensure_artifact(model, format_, precision)
+        return export.ensure_artifact(model, format_, ExportOptions(precision=precision))
     except UsageError:
         raise
     except EsrbenchError as error:

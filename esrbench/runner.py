@@ -116,6 +116,17 @@ class Runner(ABC):
             OutOfMemoryError: the model does not fit.
         """
 
+    def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
+        """A session on the CPU that draws what ``artifact`` holds, for its proof: right, however slow; never measured.
+
+        Override where the CPU has no arithmetic of the artifact's precision, and say in the placement what it uses.
+
+        Raises:
+            As :meth:`load`.
+        """
+        target = Target.of(self.name, "cpu", artifact.artifact.precision)
+        return self.load(artifact, target, options)
+
 
 def float_tiles(tiles: Tiles) -> npt.NDArray[np.float32]:
     """``tiles`` as float32 in [0, 1]; no copy where they are float already."""

@@ -97,14 +97,27 @@ def tiles_of(image: Array, plan: TilePlan) -> Iterator[Array]:
     """As :func:`cut`, one ``(tile, tile, C)`` view after the other: memory for one picture, whatever its size."""
     if image.ndim != 3 or image.shape[:2] != (plan.height, plan.width):
         raise TilingError(f"the plan is for a picture of {plan.height}×{plan.width}, this one is {_by(image.shape)}")
+    grown = padded(image, plan.padded_shape)
+    side = plan.tile
+    return (grown[at.top : at.top + side, at.left : at.left + side] for at in plan.windows)
+
+
+def padded(image: Array, shape: tuple[int, int]) -> Array:
+    """``(H, W, C)`` continued by reflection at the bottom and on the right to ``shape``; itself where it has it."""
+    if image.shape[:2] == shape:
+        return image
     rows, columns = (
         # numpy reflects again and again where the padding is wider than the picture, and repeats a single pixel.
-        np.pad(np.arange(side), (0, padded - side), mode="reflect")
-        for padded, side in zip(plan.padded_shape, (plan.height, plan.width), strict=True)
+        np.pad(np.arange(side), (0, wanted - side), mode="reflect")
+        for side, wanted in zip(image.shape[:2], shape, strict=True)
     )
-    padded = image if plan.padded_shape == image.shape[:2] else image[np.ix_(rows, columns)]
-    side = plan.tile
-    return (padded[at.top : at.top + side, at.left : at.left + side] for at in plan.windows)
+    grown: Array = image[np.ix_(rows, columns)]
+    return grown
+
+
+def divisible(height: int, width: int, multiple: int) -> tuple[int, int]:
+    """The smallest shape of at least this size whose sides ``multiple`` divides."""
+    return _round_up(height, multiple), _round_up(width, multiple)
 
 
 def stitch(tiles: Array, plan: TilePlan, scale: int) -> Array:

@@ -14,6 +14,7 @@ from esrbench.architecture import NetworkSpec
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, UsageError
+from esrbench.exporter import ExportOptions
 from esrbench.images import Picture, Pixels
 from esrbench.runner import LoadOptions, Session, Tiles, float_tiles
 from esrbench.target import Target
@@ -88,7 +89,7 @@ def upscale(request: Request, say: Say, tick: Tick) -> Upscaled:
     say(f"{found.target} on {found.device_name}")
     format_, precision = plugins.format_for(runner), runner.artifact_precision(found.target)
     say(f"exporting {request.model} to {format_} {precision.value}, or taking it from the cache")
-    artifact = export.ensure_artifact(request.model, format_, precision)
+    artifact = export.ensure_artifact(request.model, format_, ExportOptions(precision=precision))
     try:
         larger, done = _drawn(request, work, artifact, found.target, tick)
     except (OutOfMemoryError, MemoryError) as error:

@@ -32,14 +32,15 @@ def export(
     from rich.markup import escape
 
     from esrbench.codec import encode
-    from esrbench.export import export_to
+    from esrbench.delivery import export_to
+    from esrbench.exporter import ExportOptions
 
     wanted = _wanted(formats, precisions or [Precision.FP32])
     console = Console(stderr=True)
     made = []
     for format_, precision in wanted:
         with console.status(escape(f"exporting {model} to {format_} {precision.value}")):
-            made.append(export_to(model, format_, precision, out))
+            made.append(export_to(model, format_, ExportOptions(precision=precision), out))
     if as_json:
         print(encode([located.artifact for located in made]).decode(), end="")
     else:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import NCNN
 from esrbench.errors import ExportError
-from esrbench.exporter import ExportedFiles, Exporter, ExportOptions, Model, artifact_stem, check_precision
+from esrbench.exporter import ExportedFiles, Exporter, ExportOptions, Model, artifact_stem, check_options
 from esrbench.folding import fold
 from esrbench.target import Precision
 
@@ -39,7 +39,7 @@ class NcnnExporter(Exporter):
 
     def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
         """Write both files in one pass over the layers."""
-        check_precision(self, options)
+        check_options(self, options)
         stem = artifact_stem(model, options)
         param, weights = out_dir / f"{stem}.param", out_dir / f"{stem}.bin"
         with weights.open("wb") as file:

@@ -16,7 +16,7 @@ from esrbench.exporter import (
     ExportOptions,
     Model,
     artifact_stem,
-    check_precision,
+    check_options,
     library_versions,
 )
 from esrbench.target import Precision
@@ -45,7 +45,7 @@ class OnnxExporter(Exporter):
 
         from esrbench.model import network, plain_convolutions  # noqa: PLC0415
 
-        check_precision(self, options)
+        check_options(self, options)
         dtype = torch.float16 if options.precision is Precision.FP16 else torch.float32
         program = _program(plain_convolutions(network(model)).to(dtype), dtype)
         _describe(program, model)

@@ -9,7 +9,7 @@ from esrbench.exporter import (
     ExportOptions,
     Model,
     artifact_stem,
-    check_precision,
+    check_options,
     library_versions,
 )
 from esrbench.target import Precision
@@ -31,7 +31,7 @@ class PytorchExporter(Exporter):
         """Write the checkpoint."""
         import torch  # noqa: PLC0415
 
-        check_precision(self, options)
+        check_options(self, options)
         path = out_dir / f"{artifact_stem(model, options)}.pth"
         torch.save({KEY: {name: torch.tensor(array) for name, array in model.weights.items()}}, path)
         return ExportedFiles(paths=(path,), options={"key": KEY}, versions=self.versions())

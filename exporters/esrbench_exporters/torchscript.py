@@ -15,7 +15,7 @@ from esrbench.exporter import (
     ExportOptions,
     Model,
     artifact_stem,
-    check_precision,
+    check_options,
     library_versions,
 )
 from esrbench.target import Precision
@@ -42,7 +42,7 @@ class TorchscriptExporter(Exporter):
 
         from esrbench.model import network  # noqa: PLC0415
 
-        check_precision(self, options)
+        check_options(self, options)
         path = out_dir / f"{artifact_stem(model, options)}.ts.pt"
         with torch.inference_mode(), warnings.catch_warnings():
             # Deprecated in torch 2.9 in favour of torch.export; it works, and is what this format is about.

@@ -58,6 +58,10 @@ class NcnnRunner(Runner):
         entry = require(target, self._found(target.device_kind))
         return NcnnSession(library("ncnn", "esrbench[ncnn]"), artifact, entry, options.threads)
 
+    def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
+        """In fp32, whatever the weights are stored as."""
+        return self.load(artifact, Target.of(self.name, "cpu", Precision.FP32), options)
+
     def _found(self, device_kind: str) -> Sequence[Availability]:
         ncnn = library("ncnn", "esrbench[ncnn]")
         if device_kind == "vulkan":

@@ -41,6 +41,10 @@ class TorchFamilyRunner(Runner):
         set_arithmetic(target, options.threads)
         return TorchSession(self.network(artifact, target), target)
 
+    def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
+        """In fp32, whatever the weights are stored as: torch's half-precision CPU kernels take minutes a tile."""
+        return self.load(artifact, Target.of(self.name, "cpu", Precision.FP32), options)
+
     def _found(self, device_kind: str) -> Sequence[Availability]:
         library("torch", "torch")
         if device_kind != "cuda":

@@ -30,9 +30,10 @@ from esrbench.errors import (
     UnknownNameError,
     UsageError,
 )
+from esrbench.exporter import ExportOptions
 from esrbench.images import Picture
 from esrbench.runner import Availability, DeviceType
-from esrbench.target import Precision, Target
+from esrbench.target import Target
 from esrbench.testing import FAKE, FakeExporter, FakeRunner, FakeScript, Fault
 
 FAKE_CPU = "fake@cpu:fp32"
@@ -64,13 +65,20 @@ def fakes(scripts: list[FakeScript], tmp_path_factory: pytest.TempPathFactory, m
     def runner(name: str) -> Any:
         return FakeRunner(scripts) if name == "fake" else real_runner(name)
 
-    def ensure_artifact(ref: str, format_: str, precision: Precision, **_: object) -> LocatedArtifact:
+    def ensure_artifact(ref: str, format_: str, options: ExportOptions, **_: object) -> LocatedArtifact:
         path = folder / "tiny.fake"
         path.write_text(str(SPEC.scale), encoding="utf-8")
         artifact = Artifact(
-            model="tiny", format=FAKE, precision=precision, spec=SPEC, weights_sha256="", options={}, versions={},
-            files=(describe_file(path),), exporter="fake",
-        )  # fmt: skip
+            model="tiny",
+            format=FAKE,
+            precision=options.precision,
+            spec=SPEC,
+            weights_sha256="",
+            files=(describe_file(path),),
+            exporter="fake",
+            options={},
+            versions={},
+        )
         return LocatedArtifact(artifact=artifact, folder=str(folder))
 
     def ask(names: object = None) -> probe.Probed:

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from esrbench import cli, export, shelf
+from esrbench import cli, export, proof, shelf
 from esrbench.architecture import SRVGGNetSpec
 from esrbench.artifact import NCNN, SIDECAR, Artifact, Format, read_sidecar
 from esrbench.cli import export as _export_command
 from esrbench.cli import models as _models_command
 from esrbench.codec import decode
+from esrbench.delivery import export_to
 from esrbench.errors import CheckpointError, ExportError, OutputError, UnavailableError, UnknownNameError, UsageError
-from esrbench.export import ensure_artifact, export_to
+from esrbench.export import ensure_artifact
 from esrbench.exporter import ExportOptions
 from esrbench.target import Precision
 from esrbench.testing import write_distribution
@@ -21,7 +22,7 @@ from esrbench_exporters.ncnn_model import NcnnExporter
 
 assert _export_command
 assert _models_command
-FP32, FP16 = Precision.FP32, Precision.FP16
+FP32, FP16 = ExportOptions(), ExportOptions(precision=Precision.FP16)
 FAULTY = Format("faulty")
 FAULTS = """
 import os, signal, sys
@@ -68,6 +69,12 @@ def faulty(tmp_path, monkeypatch):
     return lambda fault: monkeypatch.setenv("FAULT", fault)
 
 
+@pytest.fixture(autouse=True)
+def without_proof(monkeypatch):
+    """Spare a second child process where the picture is not what is tested."""
+    monkeypatch.setattr(proof, "prove", lambda *_: proof.ProofAnswer(unproved="not asked for in this test"))
+
+
 @pytest.fixture
 def no_process(monkeypatch):
     """From its call on, exporting is a failure of the test."""
@@ -81,7 +88,7 @@ def on_the_shelf(own_cache: Path) -> list[str]:
 def test_an_artifact_is_described_and_exported_once(checkpoint, no_process):
     made = ensure_artifact(str(checkpoint), NCNN, FP16)
     assert made.artifact.model == "tiny"
-    assert made.artifact.precision is FP16
+    assert made.artifact.precision is Precision.FP16
     assert made.artifact.spec == SRVGGNetSpec(convs=0, features=4)
     assert made.artifact.export_s > 0
     assert made.artifact.export_peak_rss_bytes > 10e6
@@ -162,7 +169,7 @@ def test_unknown_formats_and_precisions_are_refused_before_any_work(checkpoint, 
     with pytest.raises(UnknownNameError, match="did you mean 'ncnn'"):
         ensure_artifact(str(checkpoint), Format("ncn"), FP32)
     with pytest.raises(UnavailableError, match="not written as int8"):
-        ensure_artifact(str(checkpoint), NCNN, Precision.INT8)
+        ensure_artifact(str(checkpoint), NCNN, ExportOptions(precision=Precision.INT8))
 
 
 def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
@@ -173,19 +180,19 @@ def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
 
 def test_formats_and_precisions_share_a_folder(checkpoint, tmp_path):
     out = tmp_path / "new" / "out"
-    made = [export_to(str(checkpoint), NCNN, precision, out) for precision in (FP32, FP16, FP32)]
+    made = [export_to(str(checkpoint), NCNN, options, out) for options in (FP32, FP16, FP32)]
     assert sorted(path.name for path in out.iterdir()) == [
         "tiny-fp16.bin",
         "tiny-fp16.param",
+        "tiny-fp16.param.json",
         "tiny.bin",
-        "tiny.ncnn.fp16.json",
-        "tiny.ncnn.fp32.json",
         "tiny.param",
+        "tiny.param.json",
     ]
-    assert read_sidecar(out / "tiny.ncnn.fp16.json") == made[1]
+    assert read_sidecar(out / "tiny-fp16.param.json") == made[1]
 
 
-@pytest.mark.parametrize("name", ["tiny.bin", "tiny.ncnn.fp32.json"])
+@pytest.mark.parametrize("name", ["tiny.bin", "tiny.param.json"])
 def test_another_file_of_the_same_name_is_left_alone(name, checkpoint, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -219,7 +226,7 @@ def test_the_command_prints_a_table_and_checkable_digests(checkpoint, tmp_path):
     assert "tiny-fp16.param" in said.stdout
     lines = [line for line in said.stdout.splitlines() if line.endswith("  tiny-fp16.bin")]
     digest = lines[0].split()[0]
-    assert digest == read_sidecar(tmp_path / "out" / "tiny.ncnn.fp16.json").artifact.files[1].sha256
+    assert digest == read_sidecar(tmp_path / "out" / "tiny-fp16.param.json").artifact.files[1].sha256
 
 
 def test_the_command_prints_json(checkpoint, tmp_path):

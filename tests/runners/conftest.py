@@ -43,5 +43,8 @@ def artifact_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def get_artifact(checkpoint: Path, artifact_cache: Path) -> GetArtifact:
     """The tiny network in a format; exported once."""
     from esrbench.export import ensure_artifact
+    from esrbench.exporter import ExportOptions
 
-    return lambda format_, precision: ensure_artifact(str(checkpoint), format_, precision, cache=artifact_cache)
+    return lambda format_, precision: ensure_artifact(
+        str(checkpoint), format_, ExportOptions(precision=precision), cache=artifact_cache
+    )

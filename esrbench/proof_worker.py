@@ -1,0 +1,82 @@
+"""The process of one proof: a job on standard input, an answer in a file."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from esrbench import checkpoints, child, plugins
+from esrbench.artifact import Artifact, LocatedArtifact, Proof
+from esrbench.errors import CheckpointError, UnavailableError
+from esrbench.exporter import Model
+from esrbench.proof import Draw, ProofAnswer, ProofJob, compare, given, shapes_of
+from esrbench.runner import LoadOptions, Placement, Runner
+
+THREADS = 1
+
+
+def main() -> None:
+    """Carry out the job."""
+    child.serve(ProofJob, carry_out)
+
+
+def carry_out(job: ProofJob) -> ProofAnswer:
+    """Ask the runtimes that load this format, in the alphabet's order, until one can.
+
+    Raises:
+        CheckpointError: the checkpoint is unreadable or holds other weights than the artifact was made from.
+        ExportError: a runtime drew something of another shape.
+    """
+    model = checkpoints.read(Path(job.checkpoint), job.model)
+    artifact = job.located.artifact
+    if model.weights_sha256 != artifact.weights_sha256:
+        raise CheckpointError(
+            f"{job.checkpoint} holds weights of sha256 {model.weights_sha256}; {artifact.files[0].name} was made from "
+            f"{artifact.weights_sha256}: name the checkpoint that it was exported from"
+        )
+    draw = _network(model)
+    reasons = []
+    for runner in _candidates(artifact):
+        try:
+            return ProofAnswer(proof=_proof(runner, job.located, draw))
+        except UnavailableError as error:
+            reasons.append(f"{runner.name}: {error}")
+    return ProofAnswer(unproved="; ".join(reasons) or f"no installed runtime loads {artifact.format}")
+
+
+def _candidates(artifact: Artifact) -> list[Runner]:
+    return [runner for runner in plugins.runners().values() if artifact.format in runner.accepts]
+
+
+def _proof(runner: Runner, located: LocatedArtifact, draw: Draw) -> Proof:
+    shapes = []
+    placement: Placement | None = None
+    for shape in shapes_of(located):
+        count, height, width, _ = given(shape, located.artifact).shape
+        options = LoadOptions(threads=THREADS, tile_shape=(count, height, width))
+        with runner.load_for_proof(located, options) as session:
+            shapes.append(compare(shape, session, draw, located.artifact))
+            placement = session.placement()
+    assert placement is not None
+    return Proof(runtime=runner.name, versions=placement.versions, arithmetic=placement.precision, shapes=tuple(shapes))
+
+
+def _network(model: Model) -> Draw:
+    import torch  # noqa: PLC0415
+
+    from esrbench.model import network  # noqa: PLC0415
+
+    torch.set_num_threads(THREADS)
+    net = network(model)
+
+    def draw(tiles: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.inference_mode():
+            planes = net(torch.from_numpy(np.ascontiguousarray(tiles.transpose(0, 3, 1, 2))))
+        drawn: npt.NDArray[np.float32] = planes.permute(0, 2, 3, 1).contiguous().numpy()
+        return drawn
+
+    return draw
+
+
+if __name__ == "__main__":
+    main()
