@@ -15,27 +15,42 @@ Shape = tuple[int, ...]
 class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
     """ESRGAN's residual-in-residual dense network, as Real-ESRGAN ships it (arXiv:2107.10833).
 
-    Scales 2 and 1 fold the picture by :attr:`unshuffle` first, so that the ×4 body works on fewer, deeper pixels.
+    The official networks double the picture twice; scales 2 and 1 fold it by :attr:`unshuffle` first, so that the ×4
+    body works on fewer, deeper pixels. ESRGAN's older ones have as many doublings as their scale needs, and no fold.
+
+    Raises:
+        ValueError: the scale is not that of the doublings, whole or divided by a fold; a count below 1.
     """
 
     blocks: int  # nb: residual-in-residual dense blocks
     features: int = 64  # nf: channels between blocks
     growth: int = 32  # gc: channels that each dense convolution adds
     scale: int = 4
-    in_channels: int = 3
+    in_channels: int = 3  # of the picture, before it is folded
     out_channels: int = 3
+    doublings: int = 2  # nearest-neighbour enlargements by 2, each followed by a convolution
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "blocks", "features", "growth", "scale", "in_channels", "out_channels")
+        if self.doublings < 0 or (1 << self.doublings) % self.scale:
+            raise ValueError(f"{self.doublings} doublings make no network of scale {self.scale}")
 
     @property
     def unshuffle(self) -> int:
-        """Side of the pixel block folded into channels first: 1 for ×4, 2 for ×2, 4 for ×1. Sides must divide."""
-        return 4 // self.scale
+        """Side of the pixel block folded into channels first; official ×4: 1, ×2: 2, ×1: 4. Sides must divide."""
+        return (1 << self.doublings) // self.scale
 
     @property
     def receptive_field_px(self) -> int:
         """Input pixels on each side that an output pixel depends on: a halo this wide makes tiling exact."""
         # Each 3×3 convolution at body resolution reaches one pixel further: conv_first, 15 a block, conv_body. The
-        # four at doubled and redoubled resolution reach 1/2 + 1/4 + 1/4 + 1/4 of a body pixel, rounded up to 2.
+        # last two reach 2 pixels; behind each doubling those are 2 again: (2 + 1 of conv_up) / 2, rounded up.
         return self.unshuffle * (1 + 15 * self.blocks + 1 + 2)
+
+    @property
+    def upsamplers(self) -> tuple[str, ...]:
+        """Names of the convolutions behind the doublings."""
+        return tuple(f"conv_up{stage}" for stage in range(1, self.doublings + 1))
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Official parameter name → shape, in module order."""
@@ -48,31 +63,44 @@ class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
                         self.features + (conv - 1) * self.growth,
                         width,
                     )
-        for name in ("conv_body", "conv_up1", "conv_up2", "conv_hr"):
+        for name in ("conv_body", *self.upsamplers, "conv_hr"):
             convs[name] = (self.features, self.features)
         convs["conv_last"] = (self.features, self.out_channels)
         return _conv_parameters(convs)
 
     def macs_per_input_px(self) -> float:
         """Multiply-accumulates per input pixel; a FLOP count is twice this."""
-        shapes = self.parameter_shapes()
-        zoom = {"conv_up1": 4, "conv_up2": 16, "conv_hr": 16, "conv_last": 16}  # pixels there per body pixel
+        zoom = {
+            name: (1 << stage) ** 2 for stage, name in enumerate(self.upsamplers, start=1)
+        }  # pixels there per body pixel
+        zoom |= dict.fromkeys(("conv_hr", "conv_last"), (1 << self.doublings) ** 2)
         body = sum(
             math.prod(shape) * zoom.get(name.removesuffix(".weight"), 1)
-            for name, shape in shapes.items()
+            for name, shape in self.parameter_shapes().items()
             if name.endswith(".weight")
         )
         return body / self.unshuffle**2
 
 
 class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
-    """Real-ESRGAN's compact network: a stack of 3×3 convolutions with PReLU, one pixel shuffle, a nearest skip."""
+    """Real-ESRGAN's compact network: a stack of 3×3 convolutions with PReLU, one pixel shuffle, a nearest skip.
+
+    Raises:
+        ValueError: a count that cannot be, or channels that the skip could not add.
+    """
 
     convs: int  # num_conv: convolutions between the first and the last
     features: int = 64
     scale: int = 4
     in_channels: int = 3
     out_channels: int = 3
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "features", "scale", "in_channels", "out_channels")
+        if self.convs < 0:
+            raise ValueError(f"convs is {self.convs}; a network has a first and a last convolution besides those")
+        if self.in_channels != self.out_channels:
+            raise ValueError(f"{self.in_channels} channels cannot be added to the {self.out_channels} that are drawn")
 
     @property
     def unshuffle(self) -> int:
@@ -110,6 +138,12 @@ def architecture_name(spec: NetworkSpec) -> str:
 def parameter_count(shapes: Mapping[str, Shape]) -> int:
     """How many numbers these shapes hold."""
     return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _require_positive(spec: NetworkSpec, *names: str) -> None:
+    for name in names:
+        if getattr(spec, name) < 1:
+            raise ValueError(f"{name} is {getattr(spec, name)}; it must be at least 1")
 
 
 def _conv_parameters(convs: Mapping[str, tuple[int, int]]) -> dict[str, Shape]:

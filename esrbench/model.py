@@ -55,8 +55,8 @@ class ResidualDenseBlock(nn.Module):
 class RRDBNet(nn.Module):
     """ESRGAN's generator without norm layers; 23 blocks cost 17.93 M MAC per body pixel, 92 % in the dense blocks.
 
-    ×4 works on the picture's own pixels; ×2 and ×1 first fold 2×2 or 4×4 of them into channels, so that h = H/2 or H/4
-    and the sides must divide.
+    The official ×4 works on the picture's own pixels; ×2 and ×1 first fold 2×2 or 4×4 of them into channels, so that
+    h = H/2 or H/4 and the sides must divide. Older networks have no fold and as many doublings as their scale needs.
     """
 
     def __init__(self, spec: RRDBNetSpec) -> None:
@@ -66,19 +66,21 @@ class RRDBNet(nn.Module):
         self.conv_first = conv3x3(spec.in_channels * spec.unshuffle**2, features)
         self.body = nn.Sequential(*(ResidualDenseBlock(features, spec.growth) for _ in range(spec.blocks)))
         self.conv_body = conv3x3(features, features)
-        self.conv_up1 = conv3x3(features, features)
-        self.conv_up2 = conv3x3(features, features)
+        self.upsamplers = spec.upsamplers  # conv_up1, conv_up2: names, as a state dict tells of no list
+        for name in self.upsamplers:
+            self.add_module(name, conv3x3(features, features))
         self.conv_hr = conv3x3(features, features)
         self.conv_last = conv3x3(features, spec.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) → (N, 3, scale*H, scale*W)."""
         if self.unshuffle > 1:
-            x = pixel_unshuffle(x, self.unshuffle)  #       (N, 3u², h, w), u = 1, 2 or 4
+            x = pixel_unshuffle(x, self.unshuffle)  #       (N, 3u², h, w), u = 2 or 4
         first = self.conv_first(x)  #                       (N, F, h, w)
         x = first + self.conv_body(self.body(first))  #     (N, F, h, w)
-        x = leaky(self.conv_up1(double(x)))  #              (N, F, 2h, 2w)     36,864 at 4 px per body pixel
-        x = leaky(self.conv_up2(double(x)))  #              (N, F, 4h, 4w)     36,864 at 16
+        for name in self.upsamplers:
+            x = leaky(getattr(self, name)(double(x)))  #    (N, F, 2h, 2w)     36,864 at 4 px per body pixel
+            #                                               (N, F, 4h, 4w)     36,864 at 16
         x = leaky(self.conv_hr(x))  #                       (N, F, 4h, 4w)     36,864 at 16
         picture: Tensor = self.conv_last(x)  #              (N, 3, 4h, 4w)      1,728 at 16
         return picture

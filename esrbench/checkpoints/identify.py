@@ -1,8 +1,20 @@
-"""Which network tensors belong to: told by their names and shapes alone, and then held to every one of them."""
+"""Which network tensors belong to: told by their names and shapes alone, and then held to every one of them.
+
+What shapes leave open is decided thus:
+
+- An RRDBNet whose first convolution takes 4 or 16 times the channels that its last one makes folds its picture by 2 or
+  4 first: 12 channels in and 3 out are an RGB picture folded by 2, 12 in and 12 out (or 4 out) are 12 channels as they
+  are. spandrel decides alike. No fold is assumed that the doublings could not make good: 48 channels, folded by 4, and
+  one doubling would halve the picture.
+- A network whose last doubling was cut off with all its tensors is a whole one of half the scale.
+- An SRVGGNetCompact adds the picture to what it draws, so that it takes as many channels as it makes: 27 channels of
+  its last convolution are ×3 where it takes 3, and no network where it takes 4.
+"""
 
 import hashlib
+import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -11,8 +23,7 @@ from esrbench.architecture import NetworkSpec, RRDBNetSpec, Shape, SRVGGNetSpec,
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Weights
 
-CHANNELS = 3  # pictures are RGB throughout
-SCALE_OF_FOLDED = {CHANNELS: 4, CHANNELS * 4: 2, CHANNELS * 16: 1}  # conv_first's input channels → RRDBNet's scale
+FOLDS = (2, 4)  # sides of the pixel blocks that RRDBNets fold into channels
 KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
 
 
@@ -24,12 +35,10 @@ def spec_of(shapes: Mapping[str, Shape]) -> NetworkSpec:
     """
     if not shapes:
         raise CheckpointError("there are no tensors in it")
-    if "conv_first.weight" in shapes:
-        spec: NetworkSpec = _rrdbnet(shapes)
-    elif len(shapes.get("body.0.weight", ())) == 4:
-        spec = _srvggnet(shapes)
-    else:
-        raise CheckpointError(f"its tensors ({_some(shapes)}) are of no network known here; {KNOWN}")
+    try:
+        spec = _guess(shapes)
+    except ValueError as error:  # hyperparameters that no network has
+        raise CheckpointError(f"its tensors are of no network known here: {error}; {KNOWN}") from error
     _check(shapes, spec)
     return spec
 
@@ -59,32 +68,53 @@ def digest(weights: Weights) -> str:
     return sha256.hexdigest()
 
 
-def _rrdbnet(shapes: Mapping[str, Shape]) -> RRDBNetSpec:
-    features, folded = _conv_shape(shapes, "conv_first.weight")[:2]
-    if folded not in SCALE_OF_FOLDED:
+def _guess(shapes: Mapping[str, Shape]) -> NetworkSpec:
+    # Layers are counted: one tensor that is missing, or has a stray number, must not make it another network's file.
+    layers = {name.rpartition(".")[0] for name in shapes}
+    if any(layer == "conv_first" or layer.startswith("body.0.rdb") for layer in layers):
+        return _rrdbnet(shapes, layers)
+    if "body.0" in layers:
+        return _srvggnet(shapes, layers)
+    raise CheckpointError(f"its tensors ({_some(shapes)}) are of no network known here; {KNOWN}")
+
+
+def _rrdbnet(shapes: Mapping[str, Shape], layers: Collection[str]) -> RRDBNetSpec:
+    features, taken = _conv_shape(shapes, "conv_first")
+    made, _ = _conv_shape(shapes, "conv_last")
+    growth, _ = _conv_shape(shapes, "body.0.rdb1.conv1")
+    doublings = next(n for n in itertools.count() if f"conv_up{n + 1}" not in layers)
+    fold = next((side for side in FOLDS if taken == made * side**2 and side <= 1 << doublings), 1)
+    return RRDBNetSpec(
+        blocks=len({layer.split(".")[1] for layer in layers if layer.startswith("body.")}),
+        features=features,
+        growth=growth,
+        scale=(1 << doublings) // fold,
+        in_channels=taken // fold**2,
+        out_channels=made,
+        doublings=doublings,
+    )
+
+
+def _srvggnet(shapes: Mapping[str, Shape], layers: Collection[str]) -> SRVGGNetSpec:
+    slopes = sum(layer.startswith("body.") for layer in layers) // 2  # a convolution, then a PReLU and one for each
+    features, taken = _conv_shape(shapes, "body.0")
+    made, _ = _conv_shape(shapes, f"body.{2 * slopes}")
+    scale = math.isqrt(made // max(taken, 1))
+    if scale**2 * taken != made:
         raise CheckpointError(
-            f"conv_first takes {folded} channels; an RGB RRDBNet takes 3 (×4), 12 (×2) or 48 (×1) of them"
+            f"its last convolution makes {made} channels, which are not scale² × the {taken} it takes"
         )
-    growth = _conv_shape(shapes, "body.0.rdb1.conv1.weight")[0]
-    # Counted, not the highest number: one stray tensor must not ask for a network of a million blocks.
-    blocks = {name.split(".")[1] for name in shapes if name.startswith("body.")}
-    return RRDBNetSpec(blocks=len(blocks), features=features, growth=growth, scale=SCALE_OF_FOLDED[folded])
+    return SRVGGNetSpec(convs=slopes - 1, features=features, scale=scale, in_channels=taken, out_channels=taken)
 
 
-def _srvggnet(shapes: Mapping[str, Shape]) -> SRVGGNetSpec:
-    convs = [shape for shape in shapes.values() if len(shape) == 4]
-    features = shapes["body.0.weight"][0]
-    last = _conv_shape(shapes, f"body.{2 * (len(convs) - 1)}.weight")[0]
-    scale = math.isqrt(last // CHANNELS)
-    if len(convs) < 2 or scale < 1 or scale**2 * CHANNELS != last:
-        raise CheckpointError(f"its last convolution makes {last} channels, which are not scale² × {CHANNELS}")
-    return SRVGGNetSpec(convs=len(convs) - 2, features=features, scale=scale)
-
-
-def _conv_shape(shapes: Mapping[str, Shape], name: str) -> Shape:
-    if len(shapes.get(name, ())) != 4:
-        raise CheckpointError(f"{name} is missing or is no convolution; {KNOWN}")
-    return shapes[name]
+def _conv_shape(shapes: Mapping[str, Shape], layer: str) -> tuple[int, int]:
+    """Channels out and in."""
+    name = f"{layer}.weight"
+    shape = shapes.get(name, ())
+    if len(shape) != 4:
+        found = f"has shape {shape}, which is no convolution's" if name in shapes else "is missing"
+        raise CheckpointError(f"{name} {found}; {KNOWN}")
+    return shape[0], shape[1]
 
 
 def _check(shapes: Mapping[str, Shape], spec: NetworkSpec) -> None:

@@ -59,7 +59,7 @@ def _rrdbnet(graph: "_Graph", spec: RRDBNetSpec) -> None:
             x = _dense_block(graph, f"body.{block}.rdb{dense}", x)
         x = graph.layer("Eltwise", f"body.{block}.add", [x, before], RESIDUAL)
     x = graph.layer("BinaryOp", "add", [first, graph.convolution("conv_body", x)])
-    for name in ("conv_up1", "conv_up2"):
+    for name in spec.upsamplers:
         x = graph.convolution(name, graph.enlarge(f"{name}.nearest", x, 2), LEAKY)
     x = graph.convolution("conv_hr", x, LEAKY)
     graph.convolution("conv_last", x, output=OUTPUT)

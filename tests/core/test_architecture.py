@@ -21,6 +21,37 @@ def test_a_folded_picture_costs_a_quarter_a_pixel_and_little_more_for_its_channe
     assert x2.macs_per_input_px() == pytest.approx(X4PLUS.macs_per_input_px() / 4, rel=0.001)
 
 
+def test_each_doubling_costs_a_convolution_and_four_times_what_follows_it():
+    def cost(doublings):
+        return RRDBNetSpec(blocks=1, features=4, growth=2, scale=2**doublings, doublings=doublings).macs_per_input_px()
+
+    conv, last = 9 * 4 * 4, 9 * 4 * 3
+    assert cost(1) - cost(0) == 4 * conv + 3 * (conv + last)
+    assert cost(3) - cost(2) == 64 * conv + 48 * (conv + last)
+
+
+@pytest.mark.parametrize(("scale", "doublings", "unshuffle"), [(4, 2, 1), (2, 2, 2), (1, 2, 4), (2, 1, 1), (8, 3, 1)])
+def test_the_fold_makes_up_for_doublings_beyond_the_scale(scale, doublings, unshuffle):
+    assert RRDBNetSpec(blocks=1, scale=scale, doublings=doublings).unshuffle == unshuffle
+
+
+@pytest.mark.parametrize(
+    ("spec", "hyperparameters", "match"),
+    [
+        (RRDBNetSpec, {"blocks": 1, "scale": 8}, "2 doublings make no network of scale 8"),
+        (RRDBNetSpec, {"blocks": 1, "scale": 3}, "scale 3"),
+        (RRDBNetSpec, {"blocks": 1, "doublings": -1}, "-1 doublings"),
+        (RRDBNetSpec, {"blocks": 0}, "blocks is 0"),
+        (SRVGGNetSpec, {"convs": -1}, "convs is -1"),
+        (SRVGGNetSpec, {"convs": 1, "features": 0}, "features is 0"),
+        (SRVGGNetSpec, {"convs": 1, "in_channels": 1}, "1 channels cannot be added to the 3"),
+    ],
+)
+def test_hyperparameters_of_no_network_are_refused(spec, hyperparameters, match):
+    with pytest.raises(ValueError, match=match):
+        spec(**hyperparameters)
+
+
 @pytest.mark.parametrize(
     ("spec", "reach_px"),
     [
@@ -28,6 +59,9 @@ def test_a_folded_picture_costs_a_quarter_a_pixel_and_little_more_for_its_channe
         (ANIME, 94),
         (RRDBNetSpec(blocks=23, scale=2), 2 * 349),
         (RRDBNetSpec(blocks=23, scale=1), 4 * 349),
+        (RRDBNetSpec(blocks=1, scale=1, doublings=0), 19),
+        (RRDBNetSpec(blocks=1, scale=2, doublings=1), 19),
+        (RRDBNetSpec(blocks=1, scale=8, doublings=3), 19),
         (VIDEO, 18),
         (GENERAL, 34),
     ],

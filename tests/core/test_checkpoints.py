@@ -150,9 +150,18 @@ def test_integer_weights_are_refused(tiny, tmp_path):
     ("content", "match"),
     [
         ({"features.0.weight": torch.zeros(4, 3, 3, 3)}, "of no network known here"),
-        ({"conv_first.weight": torch.zeros(8, 3, 3, 3)}, "body.0.rdb1.conv1.weight is missing"),
-        ({"conv_first.weight": torch.zeros(8, 5, 3, 3)}, "takes 5 channels"),
+        ({"conv_first.weight": torch.zeros(8, 3, 3, 3)}, "conv_last.weight is missing"),
+        (
+            {"conv_first.weight": torch.zeros(8, 3, 3, 3), "conv_last.weight": torch.zeros(3, 8, 3, 3)},
+            "conv1.weight is",
+        ),
+        (
+            {"conv_first.weight": torch.zeros(8, 3), "conv_last.weight": torch.zeros(3, 8, 3, 3)},
+            "which is no convolution",
+        ),
         ({"body.0.weight": torch.zeros(8, 3, 3, 3)}, "not scale"),
+        ({"body.0.weight": torch.zeros(8, 3, 3, 3), "body.1.weight": torch.zeros(8)}, "body.2.weight is missing"),
+        ({"body.0.weight": torch.zeros(0, 0, 3, 3), "body.2.weight": torch.zeros(0, 0, 3, 3)}, "at least 1"),
         ({"epoch": 3}, "epoch is a int, not a tensor"),
         ({}, "no tensors"),
         ([1, 2], "holds a list"),

@@ -11,7 +11,15 @@ def rrdbnet(scale: int) -> RRDBNetSpec:
     return RRDBNetSpec(blocks=1, features=8, growth=4, scale=scale)
 
 
-SPECS = [*(rrdbnet(scale) for scale in (4, 2, 1)), *(SRVGGNetSpec(convs=2, features=8, scale=s) for s in (4, 2, 1))]
+SPECS = [
+    *(rrdbnet(scale) for scale in (4, 2, 1)),
+    *(RRDBNetSpec(blocks=1, features=8, growth=4, scale=2**n, doublings=n) for n in (0, 1, 3)),
+    RRDBNetSpec(blocks=1, features=4, growth=3, scale=1, in_channels=1, out_channels=1, doublings=1),
+    RRDBNetSpec(blocks=1, features=4, growth=3, in_channels=4, out_channels=3),
+    *(SRVGGNetSpec(convs=2, features=8, scale=s) for s in (4, 3, 2, 1)),
+    SRVGGNetSpec(convs=1, features=4, scale=2, in_channels=1, out_channels=1),
+]
+FOLDED = [spec for spec in SPECS if spec.unshuffle > 1]
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -23,12 +31,8 @@ def test_parameters_bear_the_official_names_in_module_order(spec):
 @pytest.mark.parametrize("spec", SPECS, ids=str)
 def test_the_picture_grows_by_the_scale(spec, random_model):
     with torch.inference_mode():
-        assert model.network(random_model(spec))(torch.rand(2, 3, 8, 12)).shape == (
-            2,
-            3,
-            8 * spec.scale,
-            12 * spec.scale,
-        )
+        drawn = model.network(random_model(spec))(torch.rand(2, spec.in_channels, 8, 12))
+    assert drawn.shape == (2, spec.out_channels, 8 * spec.scale, 12 * spec.scale)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=str)
@@ -37,7 +41,7 @@ def test_no_output_pixel_depends_on_input_beyond_the_receptive_field(spec, rando
     side = spec.unshuffle
     column = -(-reach // side) * side + 2 * side  # the first pixel of a folded block, as far from the border
     net = model.network(random_model(spec)).double()
-    picture = torch.rand(1, 3, 8, 2 * column, dtype=torch.float64)
+    picture = torch.rand(1, spec.in_channels, 8, 2 * column, dtype=torch.float64)
     changed = picture.clone()
     changed[..., column] += 1
     with torch.inference_mode():
@@ -46,10 +50,10 @@ def test_no_output_pixel_depends_on_input_beyond_the_receptive_field(spec, rando
     assert column - reach <= touched.min() <= column <= touched.max() <= column + reach
 
 
-@pytest.mark.parametrize("scale", [2, 1])
-def test_a_folded_first_convolution_draws_the_same_picture(scale, random_model):
-    tiny = random_model(rrdbnet(scale))
-    picture = torch.rand(1, 3, 16, 12, dtype=torch.float64)
+@pytest.mark.parametrize("spec", FOLDED, ids=str)
+def test_a_folded_first_convolution_draws_the_same_picture(spec, random_model):
+    tiny = random_model(spec)
+    picture = torch.rand(1, spec.in_channels, 16, 12, dtype=torch.float64)
     with torch.inference_mode():
         expected = model.network(tiny).double()(picture)
         folded = model.plain_convolutions(model.network(tiny).double())
@@ -59,9 +63,17 @@ def test_a_folded_first_convolution_draws_the_same_picture(scale, random_model):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec.unshuffle == 1], ids=str)
+def test_a_network_that_folds_nothing_is_plain_already(spec, random_model):
+    net = model.network(random_model(spec))
+    before = str(net)
+    assert str(model.plain_convolutions(net)) == before
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("block_px", [2, 4])
-def test_unfolding_undoes_folding(block_px):
-    weight = np.random.default_rng(0).standard_normal((5, 3 * block_px**2, 3, 3)).astype(np.float32)
+def test_unfolding_undoes_folding(block_px, channels):
+    weight = np.random.default_rng(0).standard_normal((5, channels * block_px**2, 3, 3)).astype(np.float32)
     assert np.array_equal(unfold(fold(weight, block_px), block_px), weight)
 
 

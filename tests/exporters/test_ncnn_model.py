@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from esrbench import zoo
-from esrbench.architecture import RRDBNetSpec
+from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import sha256_of
 from esrbench.errors import ExportError, UnavailableError
 from esrbench.exporter import ExportOptions
@@ -14,9 +14,17 @@ from esrbench_exporters.ncnn_model import NcnnExporter
 
 FP32, FP16 = ExportOptions(precision=Precision.FP32), ExportOptions(precision=Precision.FP16)
 
+UNOFFICIAL = [
+    *(RRDBNetSpec(blocks=1, features=6, growth=5, scale=2**n, doublings=n) for n in (0, 1, 3)),
+    RRDBNetSpec(blocks=1, features=8, growth=4, scale=2, in_channels=1, out_channels=1),
+    RRDBNetSpec(blocks=1, features=8, growth=4, in_channels=4, out_channels=3),
+    SRVGGNetSpec(convs=1, features=8, scale=3),
+    SRVGGNetSpec(convs=1, features=8, scale=2, in_channels=4, out_channels=4),
+]
+
 
 def run(param, picture):
-    """(3, H, W) → (3, sH, sW), fp32 on the CPU."""
+    """(C, H, W) → (C, sH, sW), fp32 on the CPU."""
     ncnn = pytest.importorskip("ncnn")
     net = ncnn.Net()
     net.opt.use_vulkan_compute = False
@@ -58,6 +66,16 @@ def test_every_architecture_and_scale_draws_the_same_picture_as_in_torch(tiny, t
     param, _ = NcnnExporter().export(tiny, FP32, tmp_path).paths
     tile = picture(1, 3, 20, 28)
     assert psnr_db(run(param, tile[0])[None], expected(tiny, tile)) > 110
+
+
+@pytest.mark.parametrize("spec", UNOFFICIAL, ids=str)
+def test_unofficial_members_of_the_family_draw_the_same_picture_as_in_torch(
+    spec, random_model, tmp_path, picture, expected, psnr_db
+):
+    model = random_model(spec)
+    param, _ = NcnnExporter().export(model, FP32, tmp_path).paths
+    tile = picture(1, spec.in_channels, 12, 20)
+    assert psnr_db(run(param, tile[0])[None], expected(model, tile)) > 100
 
 
 def test_fp16_weights_change_the_picture_little_and_halve_the_file(tiny, tmp_path, picture, expected, psnr_db):
