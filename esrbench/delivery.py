@@ -73,14 +73,18 @@ def _refuse_others(kept: LocatedArtifact, out_dir: Path, sidecar: Path) -> None:
 
 
 def _copy(kept: LocatedArtifact, out_dir: Path) -> None:
-    """Each file whole or not at all."""
-    for index, file in enumerate(kept.artifact.files):
-        path = out_dir / file.name
-        if path.exists():
-            continue
-        partial = path.with_name(f".{file.name}.{os.getpid()}.partial")
-        try:
-            shutil.copyfile(kept.path(index), partial)
+    """Every file, or none: all are written under other names before the first gets its own."""
+    partials: list[Path] = []
+    wanted: list[Path] = []
+    try:
+        for index, file in enumerate(kept.artifact.files):
+            if (out_dir / file.name).exists():
+                continue
+            wanted.append(out_dir / file.name)
+            partials.append(out_dir / f".{file.name}.{os.getpid()}.partial")
+            shutil.copyfile(kept.path(index), partials[-1])
+        for partial, path in zip(partials, wanted, strict=True):
             partial.replace(path)
-        finally:
+    finally:
+        for partial in partials:
             partial.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from esrbench import cache as caches
 from esrbench import child, plugins, proof, zoo
 from esrbench.artifact import SIDECAR, Format, LocatedArtifact, read_sidecar, write_sidecar
 from esrbench.codec import Value
+from esrbench.errors import ExportError
 from esrbench.exporter import ExportOptions, check_options
 from esrbench.shelf import Shelf, recipe
 
@@ -79,7 +80,8 @@ def _prove(sidecar: Path, file: zoo.WeightsFile) -> None:
     """Write the proof into the sidecar, or refuse what draws another picture."""
     located = read_sidecar(sidecar)
     found = proof.prove(file, located)
-    if found.proof is not None:
-        proof.require_right(located, found.proof)
+    wrong = found.proof and proof.fault(located, found.proof)
+    if wrong:
+        raise ExportError(f"{wrong}; the files are removed")
     proved = msgspec.structs.replace(located.artifact, proof=found.proof, unproved=found.unproved)
     write_sidecar(proved, sidecar)

@@ -42,6 +42,11 @@ class ExportOptions(Value, frozen=True, kw_only=True):
         """Names of the options, precision apart, that are not at their default."""
         return frozenset(name for name in ("io", "shape", "opset") if getattr(self, name) != getattr(_DEFAULTS, name))
 
+    def only(self, takes: frozenset[str]) -> "ExportOptions":
+        """These options less those besides the precision that are not in ``takes``."""
+        kept = {name: getattr(self, name) for name in self.asked() & takes}
+        return ExportOptions(precision=self.precision, **kept)
+
 
 _DEFAULTS = ExportOptions()
 
@@ -64,6 +69,9 @@ class Exporter(ABC):
     precisions: ClassVar[frozenset[Precision]]
     takes: ClassVar[frozenset[str]] = frozenset()
     """Options of :class:`ExportOptions` besides the precision that this format knows; others are refused."""
+
+    portable: ClassVar[bool] = True
+    """False: made for the machine that it is made on, so written only where it is asked for by name."""
 
     @abstractmethod
     def versions(self) -> dict[str, str]:

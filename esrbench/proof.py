@@ -4,7 +4,6 @@ The runtime runs in a child process (:mod:`esrbench.proof_worker`): it may crash
 """
 
 import hashlib
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -57,21 +56,19 @@ def prove(file: zoo.WeightsFile, located: LocatedArtifact) -> ProofAnswer:
     return child.ask(WORKER, job, ProofAnswer, f"running {artifact.files[0].name} to compare it with the network")
 
 
-def require_right(located: LocatedArtifact, proof: Proof) -> None:
-    """Refuse an artifact that draws another picture.
-
-    Raises:
-        ExportError: at which shape, and by how much.
-    """
-    gate = fidelity.gate_db(located.artifact.precision)
-    for shape in proof.shapes:
-        found = fidelity.psnr_db(shape.mse)
-        if not found >= gate:
-            raise ExportError(
-                f"{located.artifact.files[0].name} draws another picture than the network: {found:.1f} dB in "
-                f"{proof.runtime} at {'×'.join(map(str, shape.shape))}, {located.artifact.precision.value} must reach "
-                f"{gate:g} dB (worst value off by {shape.worst_abs:.3g} of the full range)"
+def fault(located: LocatedArtifact, found: Proof) -> str | None:
+    """At which shape the artifact draws another picture, and by how much; None where it is right."""
+    artifact = located.artifact
+    gate = fidelity.gate_db(artifact.precision)
+    for shape in found.shapes:
+        psnr = fidelity.psnr_db(shape.mse)
+        if not psnr >= gate:
+            return (
+                f"{artifact.files[0].name} draws another picture than the network: {psnr:.1f} dB in {found.runtime} "
+                f"at {'×'.join(map(str, shape.shape))}, {artifact.precision.value} must reach {gate:g} dB; the worst "
+                f"value is off by {shape.worst_abs:.3g} of the full range"
             )
+    return None
 
 
 def given(shape: tuple[int, int, int], artifact: Artifact) -> Bytes:
@@ -131,8 +128,3 @@ def _error(found: Tiles, right: npt.NDArray[np.float32]) -> npt.NDArray[np.float
         return np.maximum(off - 0.5 / 255, 0)
     off = np.abs(found.astype(np.float64) - right)
     return np.where(np.isfinite(off), off, 1.0)
-
-
-def worst_db(proof: Proof) -> float:
-    """PSNR of the worst shape; infinite where all are identical."""
-    return min((fidelity.psnr_db(shape.mse) for shape in proof.shapes), default=math.inf)

@@ -1,84 +1,243 @@
-"""``esrbench export``: a model to files that other tools load."""
+"""``esrbench export``: a model to files that other tools load, and the proof that they draw the same picture."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from esrbench.artifact import Interface
 from esrbench.cli import app
 from esrbench.target import Precision
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
-    from esrbench.artifact import Format, LocatedArtifact
+    from esrbench.artifact import Format, LocatedArtifact, Proof
+    from esrbench.exporter import ExportOptions
+    from esrbench.verification import Verified
+
+    Wanted = tuple[Format, ExportOptions]
+
+NOT_RIGHT = 1
 
 
 @app.command()
 def export(
-    model: Annotated[str, typer.Argument(help="A zoo name or a checkpoint; see `esrbench models`.")],
+    model: Annotated[
+        str | None, typer.Argument(help="A zoo name or a checkpoint; see `esrbench models`.", show_default=False)
+    ] = None,
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="onnx, ncnn, torchscript, pytorch; repeatable. Default: all installed."),
+        typer.Option("--format", help="onnx, ncnn, torchscript …; repeatable. Default: every portable one installed."),
     ] = None,
     precisions: Annotated[
-        list[Precision] | None, typer.Option("--precision", help="Of the weights; repeatable. Default: fp32.")
+        list[Precision] | None,
+        typer.Option("--precision", metavar="fp32|fp16|bf16", help="Of the weights; repeatable. Default: fp32."),
     ] = None,
+    io: Annotated[
+        Interface, typer.Option(help="float: planes in [0, 1]. image: RGB bytes in and out, for applications.")
+    ] = Interface.FLOAT,
+    shape: Annotated[
+        str | None, typer.Option(metavar="[N×]H×W", help="The one input size, as 512x512. Default: any size.")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="ONNX operator set. Default: the exporter's own.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("artifacts"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the artifacts' descriptions as JSON.")] = False,
+    verify: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Export nothing; prove the files in DIR again.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
-    """Write MODEL in one or more formats, each with a JSON description beside it."""
+    """Write MODEL in one or more formats, each proved in its own runtime and described in a JSON file beside it."""
+    from esrbench.errors import UsageError
+    from esrbench.exporter import ExportOptions
+
+    if verify is not None:
+        _verify(verify, model, as_json=as_json)
+        return
+    if model is None:
+        raise UsageError("which model? Give a name from `esrbench models`, or a checkpoint file")
+    each = [
+        ExportOptions(precision=precision, io=io, shape=_shape(shape), opset=opset)
+        for precision in dict.fromkeys(precisions or [Precision.FP32])
+    ]
+    _export(model, _wanted(formats, each), out, as_json=as_json)
+
+
+def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> None:
     from rich.console import Console
-    from rich.markup import escape
 
     from esrbench.codec import encode
     from esrbench.delivery import export_to
-    from esrbench.exporter import ExportOptions
+    from esrbench.errors import ExportError
 
-    wanted = _wanted(formats, precisions or [Precision.FP32])
+    made: list[LocatedArtifact] = []
+    failed: list[tuple[Format, ExportOptions, ExportError]] = []
     console = Console(stderr=True)
-    made = []
-    for format_, precision in wanted:
-        with console.status(escape(f"exporting {model} to {format_} {precision.value}")):
-            made.append(export_to(model, format_, ExportOptions(precision=precision), out))
+    for number, (format_, options) in enumerate(wanted, start=1):
+        with _doing(console, f"{number} of {len(wanted)}: {model} to {_title(format_, options)}"):
+            try:
+                made.append(export_to(model, format_, options, out))
+            except ExportError as error:
+                failed.append((format_, options, error))
     if as_json:
-        print(encode([located.artifact for located in made]).decode(), end="")
+        failures = [
+            {"format": format_, "options": options, "reason": str(reason)} for format_, options, reason in failed
+        ]
+        print(encode({"artifacts": [located.artifact for located in made], "failed": failures}).decode(), end="")
     else:
-        Console().print(_table(made))
-        print("\nNot compared here: `esrbench bench` compares each runtime's picture with torch@cpu:fp32.")
-        print(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
-        print("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
+        _print(made, out)
+        for format_, options, reason in failed:
+            print(f"\nfailed: {_title(format_, options)}: {reason}")
+    if failed:
+        raise typer.Exit(NOT_RIGHT)
 
 
-def _wanted(formats: list[str] | None, precisions: list[Precision]) -> "list[tuple[Format, Precision]]":
-    """Every format at every precision, checked before the first export begins."""
+def _verify(folder: Path, model: str | None, *, as_json: bool) -> None:
+    from rich.console import Console
+
+    from esrbench.codec import encode
+    from esrbench.verification import verify
+
+    with _doing(Console(stderr=True), f"proving what lies in {folder}"):
+        found = verify(folder, model)
+    if as_json:
+        print(encode(found).decode(), end="")
+    else:
+        Console().print(_verified_table(found))
+        for entry in found:
+            if entry.problem or entry.unproved:
+                print(f"\n{entry.sidecar}: {entry.problem or entry.unproved}")
+    if any(entry.problem or entry.unproved for entry in found):
+        raise typer.Exit(NOT_RIGHT)
+
+
+@contextmanager
+def _doing(console: "Console", what: str) -> Iterator[None]:
+    """A spinner on a terminal, a line elsewhere."""
+    from rich.markup import escape
+
+    if console.is_terminal:
+        with console.status(escape(what)):
+            yield
+    else:
+        console.print(what, highlight=False, markup=False, soft_wrap=True)
+        yield
+
+
+def _wanted(formats: list[str] | None, each: "list[ExportOptions]") -> "list[Wanted]":
+    """Every format with every set of options, checked before the first export begins.
+
+    A format that is named must know the precision; what only some formats have, such as an opset, must be known by
+    one of them and is left out for the others.
+    """
     from esrbench import plugins
     from esrbench.errors import UsageError
 
-    exporters = [plugins.exporter(name) for name in dict.fromkeys(formats)] if formats else plugins.exporters().values()
-    wanted = []
+    if formats:
+        exporters = [plugins.exporter(name) for name in dict.fromkeys(formats)]
+    else:
+        exporters = [exporter for exporter in plugins.exporters().values() if exporter.portable]
+    unknown = each[0].asked().difference(*(exporter.takes for exporter in exporters))
+    if unknown:
+        named = ", ".join(exporter.format for exporter in exporters)
+        raise UsageError(f"--{' and --'.join(sorted(unknown))}: no format here has that; asked for: {named}")
+    wanted: list[Wanted] = []
     for exporter in exporters:
-        for precision in dict.fromkeys(precisions):
-            if precision in exporter.precisions:
-                wanted.append((exporter.format, precision))
+        for options in each:
+            if options.precision in exporter.precisions:
+                wanted.append((exporter.format, options.only(exporter.takes)))
             elif formats:  # only what was asked for by name is refused
                 known = ", ".join(sorted(exporter.precisions))
-                raise UsageError(f"{exporter.format} is not written as {precision.value}; choose one of {known}")
+                raise UsageError(
+                    f"{exporter.format} is not written as {options.precision.value}; choose one of {known}"
+                )
     return wanted
+
+
+def _shape(text: str | None) -> tuple[int, int, int] | None:
+    """``64x96`` or ``2x64x96`` as (N, H, W)."""
+    from esrbench.errors import UsageError
+
+    if text is None:
+        return None
+    sides = text.replace("×", "x").lower().split("x")
+    if len(sides) not in (2, 3) or not all(side.isascii() and side.isdigit() and int(side) > 0 for side in sides):
+        raise UsageError(f"--shape {text!r} is not of the form HxW or NxHxW, for example 512x512")
+    count, height, width = (int(side) for side in (["1", *sides] if len(sides) == 2 else sides))
+    return count, height, width
+
+
+def _title(format_: "Format", options: "ExportOptions") -> str:
+    asked = [f"{name} {getattr(options, name)}" for name in sorted(options.asked())]
+    return " ".join([format_, options.precision.value, *asked])
+
+
+def _print(made: "list[LocatedArtifact]", out: Path) -> None:
+    from rich.console import Console
+
+    if not made:
+        return
+    Console().print(_table(made))
+    for located in made:
+        if located.artifact.unproved:
+            print(f"\n{located.artifact.files[0].name} is not proved: {located.artifact.unproved}")
+    print(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
+    print("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
 
 
 def _table(made: "list[LocatedArtifact]") -> "Table":
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
+    from esrbench.wording import megabytes, seconds
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("file", overflow="fold")
-    for heading in ("MB", "export s", "peak MB"):
-        table.add_column(heading, justify="right")
+    for heading in ("MB", "export s", "peak MB", "dB"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("proved in")
     for located in made:
         artifact = located.artifact
+        peak = artifact.export_peak_rss_bytes
+        cost = (seconds(artifact.export_s), megabytes(peak and peak / 1e6), _db(artifact.proof))
         for index, file in enumerate(artifact.files):
-            seconds = "" if index or artifact.export_s is None else f"{artifact.export_s:.2f}"
-            peak = artifact.export_peak_rss_bytes
-            memory = "" if index or peak is None else f"{peak / 1e6:.0f}"
-            table.add_row(file.name, f"{file.size_bytes / 1e6:.2f}", seconds, memory)
+            first = index == 0
+            table.add_row(
+                file.name,
+                f"{file.size_bytes / 1e6:.2f}",
+                *(cost if first else ("", "", "")),
+                (artifact.proof.runtime if artifact.proof else "not proved") if first else "",
+            )
     return table
+
+
+def _verified_table(found: "tuple[Verified, ...]") -> "Table":
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("described in", overflow="fold")
+    for heading in ("dB then", "dB now"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("result", no_wrap=True)
+    for entry in found:
+        before = entry.artifact.proof if entry.artifact else None
+        table.add_row(entry.sidecar, _db(before), _db(entry.proof), _result(entry))
+    return table
+
+
+def _result(entry: "Verified") -> str:
+    if entry.problem:
+        return "wrong" if entry.proof else "failed"
+    if entry.proof is None:
+        return "not proved"
+    return {True: "right, same bits", False: "right", None: "right"}[entry.identical]
+
+
+def _db(proof: "Proof | None") -> str:
+    """Of the worst shape."""
+    from esrbench.fidelity import psnr_db
+    from esrbench.wording import decibel
+
+    return "" if proof is None else decibel(psnr_db(proof.mse))
