@@ -10,9 +10,11 @@ import msgspec
 
 from esrbench.codec import Value
 from esrbench.fidelity import psnr_db
+from esrbench.ratio import paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
+from esrbench.rounds import seconds_by_round
 from esrbench.runner import DeviceType
-from esrbench.stats import Estimate, geometric_estimate, median, paired_ratio, percentile
+from esrbench.stats import Estimate, estimate, median, percentile
 from esrbench.store import Run
 from esrbench.target import Target
 
@@ -49,9 +51,7 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     latency_ms: float | None = None  # one tile, host to host, whatever the batch: median of the launches' medians
     latency_p90_ms: float | None = None  # over all launches' tiles; None where they are too few
     latency_p99_ms: float | None = None
-    throughput_mpix_s: float | None = (
-        None  # output pixels / time of a pass through the plan: geometric mean of launches
-    )
+    throughput_mpix_s: float | None = None  # output pixels / time of a pass through the plan: centre of the rounds
     throughput_low: float | None = None
     throughput_high: float | None = None
     speedup: float | None = None  # throughput over the reference's, paired within rounds
@@ -111,12 +111,8 @@ def workload_of(run: Run, case: Case) -> Workload:
 def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
     """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
     workload = workload_of(run, case)
-    output_px = workload.width_px * workload.height_px * run.record.model.spec.scale**2
-    return {
-        launch.round: output_px / 1e6 / (pass_ns / 1e9)
-        for launch in launches_of(run, case)
-        if launch.status is Status.OK and launch.samples and (pass_ns := median(launch.samples.image_ns))
-    }
+    output_mpix = workload.width_px * workload.height_px * run.record.model.spec.scale**2 / 1e6
+    return {round_: output_mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
 
 
 def reference_case(run: Run, workload: str) -> Case:
@@ -183,7 +179,7 @@ def _with_fidelity(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSu
 
 def _with_speed(row: CaseSummary, run: Run, case: Case) -> CaseSummary:
     by_round = throughput_by_round(run, case)
-    throughput = geometric_estimate([by_round[round_] for round_ in sorted(by_round)])
+    throughput = estimate(list(by_round.values()))
     speedup = paired_ratio(throughput_by_round(run, reference_case(run, case.workload)), by_round)
     samples = _samples(launches_of(run, case))
     tiles_ns = [ns for sample in samples for ns in sample.tile_ns]

@@ -2,9 +2,10 @@
 
 from collections import Counter
 
-from esrbench.case_summary import CaseSummary, ranking, summarise, throughput_by_round
+from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.ratio import Ratio
 from esrbench.record import Case, Environment
-from esrbench.stats import Estimate, paired_ratio
+from esrbench.rounds import speed_ratio
 from esrbench.store import Run
 from esrbench.target import Precision
 from esrbench.wording import counted, decibel, gigabytes, interval, significant, times
@@ -96,9 +97,9 @@ def _listed(rows: list[CaseSummary]) -> str:
     return " and ".join(f"`{row.label}`" for row in rows)
 
 
-def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Estimate | None:
-    speeds = [throughput_by_round(run, Case(target=row.target, workload=row.workload)) for row in (base, head)]
-    return paired_ratio(*speeds)
+def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:
+    cases = [Case(target=row.target, workload=row.workload) for row in (base, head)]
+    return speed_ratio(run.launches, *cases)
 
 
 def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:

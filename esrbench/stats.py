@@ -8,10 +8,11 @@ reasonable time", ISMM 2013, doi:10.1145/2464157.2464160: repeat at the highest 
 import functools
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from scipy.stats import binom, t
 
+from esrbench import signed_rank
 from esrbench.codec import Value
 
 CONFIDENCE = 0.95
@@ -19,6 +20,10 @@ CONFIDENCE = 0.95
 MIN_ROUNDS = 2
 """One round says nothing about its own spread. Two do, at a price that Student's t states: a factor of 12.7 instead
 of 1.96. (A bootstrap would hide that price: over few values its percentile intervals are far too narrow.)"""
+
+MIN_STOP_ROUNDS = 6
+"""Rounds before a narrow interval may end a run: the fewest that have a signed-rank interval at 95 %. A rule that
+looks after every round stops where the spread happens to look small; docs/measurement.md has what that costs."""
 
 
 class Estimate(Value, frozen=True, kw_only=True):
@@ -29,31 +34,50 @@ class Estimate(Value, frozen=True, kw_only=True):
     high: float | None = None
     rounds: int = 1
 
+    @property
+    def half_width(self) -> float | None:
+        """How far the interval reaches to either side, as a factor less one: 0.02 is ± 2 %. None without one."""
+        return None if self.low is None or self.high is None else math.sqrt(self.high / self.low) - 1
 
-def geometric_estimate(values: Sequence[float]) -> Estimate | None:
-    """Geometric mean of positive values, one a round, with Student's t interval on their logarithms.
 
-    The geometric mean, because speeds are compared as ratios: a ratio of geometric means is the geometric mean of the
-    ratios, so speed-ups agree with throughputs (Fleming & Wallace 1986, doi:10.1145/5666.5673). None without values.
+def estimate(values: Sequence[float]) -> Estimate | None:
+    """The centre of positive values, one a round, and its interval, both on their logarithms. None without values.
+
+    From six rounds on: Hodges–Lehmann centre and signed-rank interval, which hold for any symmetric noise and bear a
+    disturbed launch (:mod:`esrbench.signed_rank`). Below, no interval reaches 95 % without an assumption: geometric
+    mean and Student's t, as if the logarithms were normal. docs/measurement.md compares them.
     """
     if not values:
         return None
     logs = [math.log(value) for value in values]
+    centre, ends = location(logs)
+    if ends is None:
+        return Estimate(value=math.exp(centre))
+    return Estimate(value=math.exp(centre), low=math.exp(ends[0]), high=math.exp(ends[1]), rounds=len(logs))
+
+
+def is_narrow(found: Estimate | None, precision: float) -> bool:
+    """Whether an interval is as narrow as asked (0.01 is ± 1 %), over rounds enough for a run to end on it."""
+    if found is None or found.half_width is None or found.rounds < MIN_STOP_ROUNDS:
+        return False
+    return found.half_width <= precision
+
+
+def location(logs: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    """The centre of logarithms and the ends of its interval, as :func:`estimate` chooses them."""
+    ends = signed_rank.interval(logs, CONFIDENCE)
+    if ends is not None:
+        return signed_rank.pseudomedian(logs), ends
     centre = statistics.fmean(logs)
     if len(logs) < MIN_ROUNDS:
-        return Estimate(value=math.exp(centre))
-    quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1))
-    half = quantile * statistics.stdev(logs) / math.sqrt(len(logs))
-    return Estimate(value=math.exp(centre), low=math.exp(centre - half), high=math.exp(centre + half), rounds=len(logs))
+        return centre, None
+    half = t_quantile(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return centre, (centre - half, centre + half)
 
 
-def paired_ratio(base: Mapping[int, float], head: Mapping[int, float]) -> Estimate | None:
-    """``head / base`` over the rounds that have both, as :func:`geometric_estimate` of the ratios.
-
-    Both map a round to one positive number. Within a round the launches are minutes apart, so that a machine's slow
-    drift cancels. None where no round has both.
-    """
-    return geometric_estimate([head[round_] / base[round_] for round_ in sorted(base.keys() & head.keys())])
+def t_quantile(freedom: float) -> float:
+    """Student's t at the confidence used here, two-sided."""
+    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def median(values: Sequence[float]) -> float | None:

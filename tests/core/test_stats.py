@@ -4,53 +4,58 @@ import math
 
 import pytest
 
-from esrbench.stats import geometric_estimate, median, min_samples, paired_ratio, percentile, spread
+from esrbench.stats import estimate, is_narrow, median, min_samples, percentile, spread
 
 
 def test_the_interval_of_two_rounds_is_that_of_students_t_with_one_degree_of_freedom() -> None:
-    found = geometric_estimate([math.exp(1.0), math.exp(1.2)])
+    found = estimate([math.exp(1.0), math.exp(1.2)])
     # logs 1.0 and 1.2: mean 1.1, standard error 0.1, t(0.975, 1) = 12.706 (any table of Student's t)
     assert found is not None
     assert found.value == pytest.approx(math.exp(1.1))
     assert found.low == pytest.approx(math.exp(1.1 - 1.2706), rel=1e-4)
     assert found.high == pytest.approx(math.exp(1.1 + 1.2706), rel=1e-4)
+    assert found.half_width == pytest.approx(math.exp(1.2706) - 1, rel=1e-4)
     assert found.rounds == 2
 
 
-def test_one_round_has_a_value_and_no_interval() -> None:
-    found = geometric_estimate([4.0])
+def test_the_interval_of_five_rounds_is_students_and_of_six_their_range() -> None:
+    # logs 1 to 5: mean 3, standard deviation √2.5, t(0.975, 4) = 2.776: half width 2.776 √(2.5 / 5) = 1.963
+    five = estimate([math.exp(value) for value in (1, 2, 3, 4, 5)])
+    assert five is not None
+    assert five.low == pytest.approx(math.exp(3 - 1.963), rel=1e-3)
+    # six values: the signed-rank interval of 95 % leaves nothing out (Hollander, Wolfe & Chicken, table A.4)
+    six = estimate([math.exp(value) for value in (1, 2, 3, 4, 5, 9)])
+    assert six is not None
+    assert (six.low, six.high) == pytest.approx((math.exp(1), math.exp(9)))
+    assert six.value == pytest.approx(math.exp(3.5))  # the middle of the 21 pair means
+
+
+def test_one_disturbed_round_in_a_dozen_moves_the_centre_by_less_than_the_others_spread() -> None:
+    quiet = [1.00, 1.01, 0.99, 1.02, 0.98, 1.00, 1.01, 0.99, 1.00, 1.01, 0.99]
+    found = estimate([*quiet, 1.30])
     assert found is not None
-    assert (found.value, found.low, found.high) == (4.0, None, None)
+    assert found.value == pytest.approx(1.0, abs=0.01)
+    assert found.high is not None
+    assert found.high < 1.02
+
+
+def test_one_round_has_a_value_and_no_interval() -> None:
+    found = estimate([4.0])
+    assert found is not None
+    assert (found.value, found.low, found.high, found.half_width) == (4.0, None, None, None)
 
 
 def test_nothing_has_no_estimate_no_median_no_spread() -> None:
-    assert geometric_estimate([]) is None
+    assert estimate([]) is None
     assert median([]) is None
     assert spread([1.0]) is None
-    assert paired_ratio({0: 1.0}, {1: 1.0}) is None
 
 
-def test_a_drift_that_both_share_cancels_in_the_paired_ratio() -> None:
-    base = {0: 1.0, 1: 1.5, 2: 0.7}
-    found = paired_ratio(base, {round_: 2 * value for round_, value in base.items()})
-    assert found is not None
-    assert (found.value, found.low, found.high) == pytest.approx((2.0, 2.0, 2.0))
-
-
-def test_rounds_that_only_one_side_has_are_left_out_of_the_ratio() -> None:
-    found = paired_ratio({0: 1.0, 1: 1.0, 3: 9.0}, {0: 2.0, 1: 2.0, 2: 77.0})
-    assert found is not None
-    assert (found.value, found.rounds) == (pytest.approx(2.0), 2)
-
-
-def test_a_ratio_of_geometric_means_is_the_geometric_mean_of_ratios() -> None:
-    base, head = [1.0, 2.0, 3.0], [2.0, 5.0, 4.0]
-    means = [geometric_estimate(values) for values in (base, head)]
-    ratio = paired_ratio(dict(enumerate(base)), dict(enumerate(head)))
-    assert means[0] is not None
-    assert means[1] is not None
-    assert ratio is not None
-    assert ratio.value == pytest.approx(means[1].value / means[0].value)
+def test_no_run_may_end_on_fewer_than_six_rounds_however_narrow() -> None:
+    assert not is_narrow(estimate([1.0] * 5), 0.01)
+    assert is_narrow(estimate([1.0] * 6), 0.01)
+    assert not is_narrow(estimate([1.0, 1.0, 1.0, 1.0, 1.0, 1.03]), 0.01)
+    assert not is_narrow(None, 0.01)
 
 
 @pytest.mark.parametrize(("percent", "samples"), [(90, 64), (99, 662)])

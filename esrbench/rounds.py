@@ -1,0 +1,82 @@
+"""One number a launch, round by round: what every interval and every verdict is made of."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+
+from esrbench.ratio import Ratio, paired_ratio
+from esrbench.record import Case, LaunchRecord, Samples, Status
+from esrbench.stats import Estimate, estimate, is_narrow, median
+from esrbench.target import Target
+
+
+class Boundary(StrEnum):
+    """What is timed; never mixed."""
+
+    IMAGE = "image"  # a pass through the whole plan
+    TILE = "tile"  # one tile, host to host
+    COLD = "cold"  # process start -> first tile is back
+
+
+def seconds_by_round(
+    launches: Iterable[LaunchRecord], case: Case, boundary: Boundary = Boundary.IMAGE
+) -> dict[int, float]:
+    """Round → seconds of the case's launch in it that ended ok.
+
+    A launch's number is the median of its samples: it bears the odd slow one, and it means the same however many there
+    are. (The fastest sample would be steadier beside a noisy neighbour, yet it falls as their number grows, and so
+    flatters the fast; docs/measurement.md has figures.)
+    """
+    return {
+        launch.round: seconds
+        for launch in launches
+        if launch.case == case and launch.status is Status.OK and launch.samples
+        if (seconds := _seconds(launch.samples, boundary))
+    }
+
+
+def level(launches: Iterable[LaunchRecord], case: Case, boundary: Boundary = Boundary.IMAGE) -> Estimate | None:
+    """The case's time in seconds, and its interval: the machine's drift between rounds is in it."""
+    return estimate(list(seconds_by_round(launches, case, boundary).values()))
+
+
+def speed_ratio(
+    launches: Sequence[LaunchRecord], base: Case, head: Case, boundary: Boundary = Boundary.IMAGE
+) -> Ratio | None:
+    """How many times as fast ``head`` is as ``base``, paired within rounds: above 1, it is faster."""
+    times = [seconds_by_round(launches, case, boundary) for case in (head, base)]
+    return paired_ratio(*times)
+
+
+def are_narrow(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Target, precision: float) -> bool:
+    """Whether every case is known as precisely as asked (0.01 is ± 1 %): a run need go no further.
+
+    A case is known by its ratio to the reference on the same workload; the reference by what is compared with it, and
+    a case without a measured reference by its own level.
+    """
+    return all(is_narrow(known_by(launches, case, reference), precision) for case in _to_judge(cases, reference))
+
+
+def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:
+    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level."""
+    compared_with = Case(target=reference, workload=case.workload)
+    ratio = None if case == compared_with else speed_ratio(launches, compared_with, case)
+    return ratio or level(launches, case)
+
+
+def _to_judge(cases: Iterable[Case], reference: Target) -> list[Case]:
+    """The cases beside the reference; the reference too on a workload where it is alone."""
+    found = list(cases)
+    accompanied = {case.workload for case in found if case.target != reference}
+    return [case for case in found if case.target != reference or case.workload not in accompanied]
+
+
+def _seconds(samples: Samples, boundary: Boundary) -> float | None:
+    match boundary:
+        case Boundary.IMAGE:
+            times_ns = samples.image_ns
+        case Boundary.TILE:
+            times_ns = samples.tile_ns
+        case Boundary.COLD:
+            times_ns = (samples.cold_ns,)
+    middle_ns = median(times_ns)
+    return None if middle_ns is None else middle_ns / 1e9
