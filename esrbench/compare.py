@@ -98,8 +98,8 @@ def _listed(rows: list[CaseSummary]) -> str:
 
 
 def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:
-    cases = [Case(target=row.target, workload=row.workload) for row in (base, head)]
-    return speed_ratio(run.launches, *cases)
+    base_case, head_case = (Case(target=row.target, workload=row.workload) for row in (base, head))
+    return speed_ratio(run.launches, base_case, head_case)
 
 
 def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:

@@ -50,7 +50,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     if not values:
         return None
     logs = [math.log(value) for value in values]
-    centre, ends = location(logs)
+    centre, ends = _location(logs)
     if ends is None:
         return Estimate(value=math.exp(centre))
     return Estimate(value=math.exp(centre), low=math.exp(ends[0]), high=math.exp(ends[1]), rounds=len(logs))
@@ -63,21 +63,9 @@ def is_narrow(found: Estimate | None, precision: float) -> bool:
     return found.half_width <= precision
 
 
-def location(logs: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
-    """The centre of logarithms and the ends of its interval, as :func:`estimate` chooses them."""
-    ends = signed_rank.interval(logs, CONFIDENCE)
-    if ends is not None:
-        return signed_rank.pseudomedian(logs), ends
-    centre = statistics.fmean(logs)
-    if len(logs) < MIN_ROUNDS:
-        return centre, None
-    half = t_quantile(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
-    return centre, (centre - half, centre + half)
-
-
-def t_quantile(freedom: float) -> float:
-    """Student's t at the confidence used here, two-sided."""
-    return float(t.ppf((1 + CONFIDENCE) / 2, freedom))
+def t_quantile(freedom: float, confidence: float = CONFIDENCE) -> float:
+    """How many standard errors Student's interval reaches to either side."""
+    return float(t.ppf((1 + confidence) / 2, freedom))
 
 
 def median(values: Sequence[float]) -> float | None:
@@ -112,3 +100,14 @@ def percentile(values: Sequence[float], percent: float) -> float | None:
 def spread(values: Sequence[float]) -> float | None:
     """How far apart the largest and the smallest are, as a fraction of the median; None below two values."""
     return (max(values) - min(values)) / statistics.median(values) if len(values) > 1 else None
+
+
+def _location(logs: Sequence[float]) -> tuple[float, tuple[float, float] | None]:
+    ends = signed_rank.interval(logs, CONFIDENCE)
+    if ends is not None:
+        return signed_rank.pseudomedian(logs), ends
+    centre = statistics.fmean(logs)
+    if len(logs) < MIN_ROUNDS:
+        return centre, None
+    half = t_quantile(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    return centre, (centre - half, centre + half)
