@@ -1,11 +1,23 @@
-"""What passes between the harness and a launch's process: a job in, an outcome out."""
+"""What passes between the harness and a launch's process: a job in, an outcome out.
+
+The outcome is a file, whole or absent. One that was measured is first written beside it, before the session meets a new
+shape: a runtime that dies there, or when it is closed, takes nothing measured with it.
+"""
+
+from pathlib import Path
+from typing import Self
+
+from msgspec.structs import replace
 
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.measure import LoopPlan
-from esrbench.record import Fidelity, Memory, Samples, Status, Workload
+from esrbench.record import Fidelity, Memory, NewShape, Samples, Status, Workload
 from esrbench.runner import Placement
 from esrbench.target import Target
+
+CANNOT_WRITE = 73
+"""Exit code of a process that could not write its files: EX_CANTCREAT of BSD's ``sysexits.h``. No fault of the runtime."""
 
 
 class Job(Value, frozen=True, kw_only=True):
@@ -32,3 +44,14 @@ class Outcome(Value, frozen=True, kw_only=True):
     memory: Memory | None = None
     placement: Placement | None = None
     fidelity: Fidelity | None = None
+
+    def with_new_shape(self, new_shape: NewShape) -> Self:
+        """The same outcome, with what became of the new shape."""
+        if self.samples is None:
+            return self
+        return replace(self, samples=replace(self.samples, new_shape=new_shape))
+
+
+def measured_file(answer: Path) -> Path:
+    """Where the outcome is written before the new shape, for an ``answer`` that is written after it."""
+    return answer.with_name(f"measured.{answer.name}")

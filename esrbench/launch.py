@@ -1,5 +1,6 @@
-"""One launch inside its process: load, first tile, warm-up, timed loop, proof, comparison with the reference."""
+"""One launch inside its process: load, first tile, warm-up, timed loop, proof, comparison, a new shape."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -8,60 +9,67 @@ import numpy.typing as npt
 
 from esrbench import fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
-from esrbench.errors import EsrbenchError, PlacementError
+from esrbench.errors import EsrbenchError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
-from esrbench.measure import Clock, meet_shapes, timed_loop, warm_up
+from esrbench.measure import Clock, meet_new_shape, timed_loop, warm_up
 from esrbench.record import Memory, Samples, Status
-from esrbench.runner import DeviceType, LoadOptions, Placement, Tiles
+from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
 from esrbench.target import Target
+from esrbench.tiling import TilePlan
 from esrbench.workload import PreparedWorkload
 
 
-def launch(job: Job, clock: Clock) -> Outcome:
-    """Measure ``job``, draw its picture and compare it; raises what the runner raises."""
-    spec = job.artifact.artifact.spec
-    prepared = workload.load(job.workload, Path(job.input_picture), multiple=spec.unshuffle)
+Keep = Callable[[Outcome], None]
+
+
+def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
+    """Measure ``job``, draw its picture and compare it; raises what the runner raises.
+
+    ``keep`` is given the outcome before the session meets a new shape, as not every runtime survives one.
+
+    Raises:
+        OutputError: the picture or the reference cannot be written.
+    """
+    multiple = job.artifact.artifact.spec.unshuffle
+    prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
     batches = tuple(prepared.batches())
-    outcome, output = _measured(job, batches, clock)
-    _check_shape(output, batches, spec.scale)
-    _draw(job, prepared, output, spec.scale)
-    if job.makes_reference:
-        np.save(job.reference, output, allow_pickle=False)
-        return outcome
-    reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
-    found = fidelity.measure(output, reference, prepared.plan, spec.scale)
-    reason = fidelity.verdict(found, job.target.precision)
-    status = Status.OK if reason is None else Status.WRONG
-    return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)
-
-
-def _measured(job: Job, batches: tuple[Tiles, ...], clock: Clock) -> tuple[Outcome, npt.NDArray[np.float32]]:
-    """What was measured, and the float32 output tiles of the timed loop's last pass."""
     runner = plugins.runner(job.target.runtime)
-    tile = batches[0][:1]
-    count, height, width, _ = batches[0].shape
-    options = LoadOptions(threads=job.workload.threads, tile_shape=(count, height, width))
+    options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(batches[0]))
     memory.reset_peak_rss()
     meter = DeviceMemoryMeter(job.target)
-    start = clock()
+    begin_ns = clock()
     with runner.load(job.artifact, job.target, options) as session:
-        loaded = clock()
-        session.run(tile)
-        first = clock()
-        warmup_ns = warm_up(session, tile, first - loaded, job.loop, clock) + meet_shapes(session, batches, clock)
-        loop = timed_loop(session, batches, job.loop, clock)
-        peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
-        device_bytes, device_method = meter.used_bytes()
-        placement = session.placement()
+        measured, output = _measured(job, session, batches, begin_ns, meter, clock)
+        outcome = _judged(job, prepared, measured, output)
+        if job.makes_reference or outcome.samples is None:
+            return outcome
+        keep(outcome)
+        new_shape = meet_new_shape(session, batches[0][:1], multiple, outcome.samples.tile_ns, job.loop, clock)
+    return outcome.with_new_shape(new_shape)
+
+
+def _measured(
+    job: Job, session: Session, batches: tuple[Tiles, ...], begin_ns: int, meter: DeviceMemoryMeter, clock: Clock
+) -> tuple[Outcome, npt.NDArray[np.float32]]:
+    """What was measured, and the float32 output tiles of the timed loop's last pass; ``begin_ns``: before loading."""
+    tile = batches[0][:1]
+    loaded_ns = clock()
+    session.run(tile)
+    first_ns = clock()
+    warmups = warm_up(session, tile, batches, first_ns - loaded_ns, job.loop, clock)
+    loop = timed_loop(session, batches, job.loop, clock)
+    peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
+    device_bytes, device_method = meter.used_bytes()
+    placement = session.placement()
     _check_placement(placement, job.target)
     outcome = Outcome(
         status=Status.OK,
         placement=placement,
         samples=Samples(
-            load_ns=loaded - start,
-            first_tile_ns=first - loaded,
-            cold_ns=first - job.spawned_ns,
-            warmup_ns=warmup_ns,
+            load_ns=loaded_ns - begin_ns,
+            first_tile_ns=first_ns - loaded_ns,
+            cold_ns=first_ns - job.spawned_ns,
+            warmups=warmups,
             tile_ns=loop.tile_ns,
             image_ns=loop.image_ns,
         ),
@@ -75,6 +83,21 @@ def _measured(job: Job, batches: tuple[Tiles, ...], clock: Clock) -> tuple[Outco
     return outcome, np.concatenate(loop.output).astype(np.float32, copy=False)
 
 
+def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.NDArray[np.float32]) -> Outcome:
+    """Draw the picture and compare it with the reference's, or keep it as the reference."""
+    scale = job.artifact.artifact.spec.scale
+    _check_shape(output, prepared.plan, scale)
+    _draw(job, prepared, output, scale)
+    if job.makes_reference:
+        _save(Path(job.reference), output)
+        return outcome
+    reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
+    found = fidelity.measure(output, reference, prepared.plan, scale)
+    reason = fidelity.verdict(found, job.target.precision)
+    status = Status.OK if reason is None else Status.WRONG
+    return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)
+
+
 def _check_placement(placement: Placement, target: Target) -> None:
     """Hold a runner to its target, even one that reports a fallback instead of refusing it."""
     if placement.precision is not target.precision:
@@ -83,9 +106,13 @@ def _check_placement(placement: Placement, target: Target) -> None:
         raise PlacementError(f"{target}: {target.device_kind} was asked for, it ran on the CPU")
 
 
-def _check_shape(output: npt.NDArray[np.float32], batches: tuple[Tiles, ...], scale: int) -> None:
-    _, height, width, channels = batches[0].shape
-    expected = (sum(len(batch) for batch in batches), height * scale, width * scale, channels)
+def _shape(batch: Tiles) -> tuple[int, int, int]:
+    count, height, width, _ = batch.shape
+    return count, height, width
+
+
+def _check_shape(output: npt.NDArray[np.float32], plan: TilePlan, scale: int) -> None:
+    expected = (len(plan.windows), plan.tile * scale, plan.tile * scale, 3)
     if output.shape != expected:
         raise EsrbenchError(f"the session returned tiles of shape {output.shape}; the plan needs {expected}")
 
@@ -95,3 +122,10 @@ def _draw(job: Job, prepared: PreparedWorkload, output: npt.NDArray[np.float32],
     stitched = np.nan_to_num(tiling.stitch(output, prepared.plan, scale), nan=0.0, posinf=1.0, neginf=0.0)
     pixels = np.rint(np.clip(stitched, 0, 1) * 255).astype(np.uint8)
     images.write(Path(job.picture), images.Picture(rgb=pixels))
+
+
+def _save(path: Path, output: npt.NDArray[np.float32]) -> None:
+    try:
+        np.save(path, output, allow_pickle=False)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written: {error.strerror}") from error

@@ -11,11 +11,11 @@ import msgspec
 
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
-from esrbench.errors import RecordError
-from esrbench.job import Job, Outcome
+from esrbench.errors import OutputError, RecordError
+from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
-from esrbench.record import Case, LaunchRecord, Status, Workload
+from esrbench.record import Case, LaunchRecord, NewShape, Status, Workload
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE
 
@@ -88,9 +88,12 @@ class Launcher:
 
     def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
         answer = self._scratch / "outcome.json"
-        answer.unlink(missing_ok=True)
+        for file in (answer, measured_file(answer)):
+            file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
         ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
+        if ended.exit_code == CANNOT_WRITE:
+            raise OutputError(f"a launch could not write its files: {last_line(log) or f'see {self._scratch}'}")
         return _outcome(answer, ended, log, timeout_s), ended
 
 
@@ -99,25 +102,45 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+def last_line(log: Path) -> str:
+    """The last words of a process; empty where there are none."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
 def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome:
     """What the process said; where it said nothing whole, what became of it."""
+    whole = _read(answer)
+    if isinstance(whole, Outcome):
+        return whole
+    died = _death_of(ended, whole, log, timeout_s)
+    measured = _read(measured_file(answer))
+    if isinstance(measured, Outcome):  # it died over the new shape, or when the session was closed
+        return measured.with_new_shape(NewShape(reason=f"after the measurement: {died.reason}"))
+    return died
+
+
+def _read(answer: Path) -> Outcome | Exception:
+    try:
+        return decode(answer.read_bytes(), Outcome, "the launch's outcome")
+    except (OSError, RecordError) as error:
+        return error
+
+
+def _death_of(ended: Ended, answer: Exception, log: Path, timeout_s: float) -> Outcome:
     if ended.timed_out:
         return Outcome(
             status=Status.TIMEOUT,
             reason=f"no result within {timeout_s:.0f} s; the process was ended",
             remedy="give it more time (--budget, or timeout_s in a suite file) or a smaller --tile",
         )
-    see_log = f"read {log.name} in the run's logs folder"
-    if ended.exit_code != 0:
-        return Outcome(status=Status.CRASHED, reason=f"the process {_death(ended.exit_code)}", remedy=see_log)
-    try:
-        return decode(answer.read_bytes(), Outcome, "the launch's outcome")
-    except (OSError, RecordError) as error:
-        return Outcome(
-            status=Status.CRASHED,
-            reason=f"the process ended as if all were well but left no result: {error}",
-            remedy=see_log,
-        )
+    reason = f"the process {_death(ended.exit_code)}"
+    if ended.exit_code == 0:
+        reason = f"the process ended as if all were well but left no result: {answer}"
+    return Outcome(status=Status.CRASHED, reason=reason, remedy=f"read {log.name} in the run's logs folder")
 
 
 def _death(exit_code: int) -> str:

@@ -1,29 +1,38 @@
-"""Warm-up and the timed loop: what is timed, with an injected clock, and nothing else."""
+"""Warm-up, the timed loop and a new shape: what is timed, with an injected clock, and nothing else."""
 
 import gc
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import msgspec
 
 from esrbench.codec import Value
+from esrbench.record import NewShape, Warmup
 from esrbench.runner import Session, Tiles
 
 Clock = Callable[[], int]
 """Nanoseconds from an arbitrary start, never backwards: ``time.perf_counter_ns``, or a scripted one in tests."""
 
-STEADY_SPREAD = 0.05
-"""Warm-up ends when two tiles in a row differ by less than this: launches of one case on a quiet machine spread by
-1–2 % (measured), a tuner or a compiler at work by tens of per cent."""
+STEADY_VARIATION = 0.02
+STEADY_TILES = 10
+"""A shape is warm when the last tiles' coefficient of variation is at most 2 %: Georges, Buytaert & Eeckhout,
+"Statistically rigorous Java performance evaluation", OOPSLA 2007, doi:10.1145/1297027.1297033, who name 1 or 2 % over
+ten iterations. Like theirs the rule has an end: a shape that never settles is measured all the same, and its record
+says so."""
 
-MIN_WARMUP_TILES = 2
-MAX_WARMUP_TILES = 50
+STEADY_WINDOW_NS = 1_000_000_000
+MIN_STEADY_TILES = 3
+"""Tiles of seconds cannot wait for ten: fewer do where they span a second, as a tuner or compiler at work lasts two
+runs at most in the runtimes here (TorchScript's profiling executor: 1.0, 0.8, then 0.52 s a tile, measured)."""
+
+MAX_WARMUP_TILES = 200
 
 
 class LoopPlan(Value, frozen=True, kw_only=True):
     """How long a launch warms up and measures."""
 
-    warmup_s: float  # no further warm-up tile is begun after this; none at all where the first tile took longer
+    warmup_s: float  # of each shape: no further run is begun after this
     measure_s: float  # no further pass is begun after this; the first pass is always finished
     max_passes: int = 1000
 
@@ -36,34 +45,38 @@ class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
     output: tuple[Tiles, ...]  # one array a batch
 
 
-def warm_up(session: Session, tile: Tiles, first_tile_ns: int, plan: LoopPlan, clock: Clock) -> tuple[int, ...]:
-    """Run ``tile`` until its time is steady; returns each time in ns.
+def warm_up(
+    session: Session, tile: Tiles, batches: Sequence[Tiles], first_tile_ns: int, plan: LoopPlan, clock: Clock
+) -> tuple[Warmup, ...]:
+    """Run each shape that the timed loop will run until its time is steady: the single tile, then larger batches.
 
-    ``tile`` is ``(1, H, W, 3)``. A target whose first tile alone outlasts the warm-up budget is not warmed up
-    further: it pays for work that a warm-up cannot take away.
+    ``tile`` is ``(1, H, W, 3)``. A target whose first tile alone outlasts the warm-up time is not warmed up further:
+    it pays for work that a warm-up cannot take away. Every size of batch runs at least once, as a runtime that tunes
+    or compiles for a shape would otherwise do so in the timed loop.
     """
+    larger = {len(batch): batch for batch in batches if len(batch) > 1}
+    single = _until_steady(session, tile, plan, clock, spent_ns=first_tile_ns)
+    return (single, *(_until_steady(session, batch, plan, clock, at_least=1) for batch in larger.values()))
+
+
+def _until_steady(
+    session: Session, batch: Tiles, plan: LoopPlan, clock: Clock, *, spent_ns: int = 0, at_least: int = 0
+) -> Warmup:
     limit_ns = round(plan.warmup_s * 1e9)
     times: list[int] = []
-    spent_ns = first_tile_ns
-    while spent_ns < limit_ns and len(times) < MAX_WARMUP_TILES and not _steady(times):
-        start = clock()
-        session.run(tile)
-        times.append(clock() - start)
+    while len(times) < at_least or (spent_ns < limit_ns and len(times) < MAX_WARMUP_TILES and not is_steady(times)):
+        times.append(_timed(session, batch, clock))
         spent_ns += times[-1]
-    return tuple(times)
+    return Warmup(tiles=len(batch), times_ns=tuple(times), steady=is_steady(times))
 
 
-def meet_shapes(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[int, ...]:
-    """Run one batch of each size above one tile; returns each time in ns.
-
-    A runtime that tunes or compiles for a shape would do so in the timed loop, after a warm-up on single tiles.
-    """
-    times: list[int] = []
-    for batch in {len(batch): batch for batch in batches if len(batch) > 1}.values():
-        start = clock()
-        session.run(batch)
-        times.append(clock() - start)
-    return tuple(times)
+def is_steady(times_ns: Sequence[int]) -> bool:
+    """Whether the last of these times vary so little that the warm-up is over."""
+    for count in range(MIN_STEADY_TILES, STEADY_TILES + 1):
+        last = times_ns[-count:]
+        if len(last) == count and (count == STEADY_TILES or sum(last) >= STEADY_WINDOW_NS):
+            return statistics.stdev(last) <= STEADY_VARIATION * statistics.fmean(last)
+    return False
 
 
 def timed_loop(session: Session, batches: Sequence[Tiles], plan: LoopPlan, clock: Clock) -> TimedLoop:
@@ -86,6 +99,43 @@ def timed_loop(session: Session, batches: Sequence[Tiles], plan: LoopPlan, clock
     return TimedLoop(tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output)
 
 
+def meet_new_shape(
+    session: Session, tile: Tiles, multiple: int, tile_ns: Sequence[int], plan: LoopPlan, clock: Clock
+) -> NewShape:
+    """Run a tile of half the side twice: the first time through this session, and the time after.
+
+    For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
+    the network's ``unshuffle``, ``tile_ns`` the times of ``tile``, from which it is told what the new shape will take.
+    """
+    smaller = _half(tile, multiple)
+    side_px = smaller.shape[1]
+    if side_px == tile.shape[1]:
+        return NewShape(reason=f"the model takes no smaller tile than {side_px} px")
+    expected_s = min(tile_ns) / 1e9 * smaller.size / tile.size
+    if expected_s > plan.warmup_s:
+        reason = (
+            f"a tile of {side_px} px takes about {expected_s:.1f} s here, more than the {plan.warmup_s:g} s of warm-up"
+        )
+        return NewShape(side_px=side_px, reason=reason)
+    try:
+        first_ns, again_ns = (_timed(session, smaller, clock) for _ in range(2))
+    except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
+        lines = str(error).strip().splitlines()
+        return NewShape(side_px=side_px, reason=f"refused: {lines[0] if lines else type(error).__name__}")
+    return NewShape(side_px=side_px, first_ns=first_ns, again_ns=again_ns)
+
+
+def _half(tile: Tiles, multiple: int) -> Tiles:
+    side = -(-tile.shape[1] // (2 * multiple)) * multiple
+    return tile[:, :side, :side].copy()
+
+
+def _timed(session: Session, tiles: Tiles, clock: Clock) -> int:
+    start = clock()
+    session.run(tiles)
+    return clock() - start
+
+
 def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[list[int], tuple[Tiles, ...]]:
     steps: list[int] = []
     output: list[Tiles] = []
@@ -99,19 +149,7 @@ def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[lis
 
 
 def _single_tiles(session: Session, batches: Sequence[Tiles], clock: Clock) -> list[int]:
-    times: list[int] = []
-    for batch in batches:
-        start = clock()
-        session.run(batch[:1])
-        times.append(clock() - start)
-    return times
-
-
-def _steady(times: Sequence[int]) -> bool:
-    if len(times) < MIN_WARMUP_TILES:
-        return False
-    low, high = sorted(times[-2:])
-    return high - low <= STEADY_SPREAD * high
+    return [_timed(session, batch[:1], clock) for batch in batches]
 
 
 @contextmanager

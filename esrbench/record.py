@@ -8,8 +8,9 @@ from esrbench.codec import Value
 from esrbench.runner import Placement
 from esrbench.target import Target
 
-SCHEMA_VERSION = 1
-"""Raised when a field changes its meaning or goes; a reader refuses versions that it does not know."""
+SCHEMA_VERSION = 2
+"""Raised when a field changes its meaning or goes. Older versions are read through :mod:`esrbench.migration`; a newer
+one is refused."""
 
 
 class Status(StrEnum):
@@ -25,13 +26,31 @@ class Status(StrEnum):
     ERROR = "error"  # it raised
 
 
+class Warmup(Value, frozen=True, kw_only=True):
+    """The runs of one shape between the first tile and the timed loop; kept and shown, untouched by statistics."""
+
+    tiles: int | None  # in the batch; None: schema 1 did not tell the sizes of batches apart
+    times_ns: tuple[int, ...]
+    steady: bool | None  # ended because its times were steady, not because its time was up; None: schema 1
+
+
+class NewShape(Value, frozen=True, kw_only=True):
+    """A tile of a shape that the session had not seen, after everything else was measured."""
+
+    side_px: int | None = None
+    first_ns: int | None = None  # host to host
+    again_ns: int | None = None  # the same tile once more: what is left is what meeting the shape cost
+    reason: str | None = None  # why there are no times
+
+
 class Samples(Value, frozen=True, kw_only=True):
     """Times of one launch in nanoseconds, from a monotonic clock. Three boundaries, never mixed."""
 
-    load_ns: int  # artifact on disk -> session ready
-    first_tile_ns: int  # first tile through the fresh session, host to host
-    cold_ns: int  # process start -> first tile is back
-    warmup_ns: tuple[int, ...]  # runs between the first tile and the timed loop; untouched by statistics
+    load_ns: int  # `cold`: artifact on disk -> session ready
+    first_tile_ns: int  # `cold`: first tile through the fresh session, host to host
+    cold_ns: int  # `cold`: process start -> first tile is back
+    new_shape: NewShape | None = None  # `cold`: None: schema 1 did not try one
+    warmups: tuple[Warmup, ...]  # the single tile first, then each size of batch
     tile_ns: tuple[int, ...]  # `tile`: one batch of one tile, host to host
     image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded
 

@@ -16,6 +16,7 @@ import msgspec
 
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
+from esrbench.migration import OLDEST, to_current
 from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, RunEnd, RunRecord
 
 R = TypeVar("R", RunRecord, LaunchRecord, RunEnd)
@@ -164,9 +165,11 @@ def _read(path: Path, type_: type[R]) -> R:
     except OSError as error:
         raise RecordError(f"{path.parent} holds no readable run: {path.name}: {error.strerror}") from error
     version = decode(data, _Versioned, str(path)).schema_version
-    if version != SCHEMA_VERSION:
+    if not OLDEST <= version <= SCHEMA_VERSION:
         raise RecordError(
-            f"{path} has schema version {version}; this esrbench reads version {SCHEMA_VERSION}: "
+            f"{path} has schema version {version}; this esrbench reads versions {OLDEST} to {SCHEMA_VERSION}: "
             "use the esrbench that wrote it"
         )
+    if version < SCHEMA_VERSION:
+        data = encode(to_current(msgspec.json.decode(data), version))
     return decode(data, type_, str(path))

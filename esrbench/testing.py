@@ -17,8 +17,9 @@ that a fake passes the parity gate against ``torch@cpu:fp32`` with such a networ
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -39,6 +40,8 @@ FAKE = Format("fake")
 SCRIPTS_VARIABLE = "ESRBENCH_FAKE_SCRIPTS"
 """Environment variable from which a :class:`FakeRunner` made without arguments takes its scripts."""
 
+_NO_TEXT = b"\x00\xff{]\xfe not a record \x80\n"
+
 FAKE_ENTRY_POINTS = {
     "esrbench.runners": {"fake": "esrbench.testing:FakeRunner"},
     "esrbench.exporters": {"fake": "esrbench.testing:FakeExporter"},
@@ -50,7 +53,8 @@ class Fault(StrEnum):
     """What goes wrong."""
 
     RAISE = "raise"  # RuntimeError, as from a runtime that esrbench does not know
-    OOM = "oom"
+    OOM = "oom"  # OutOfMemoryError, as from a runner that translates its runtime's error
+    MEMORY = "memory"  # asks for 16 GiB of address space: refused under `ulimit -v`, else harmless
     WRONG = "wrong"  # the picture is upside down
     BLACK = "black"
     NAN = "nan"  # in float tiles
@@ -58,14 +62,22 @@ class Fault(StrEnum):
     UNAVAILABLE = "unavailable"  # targets() and load() refuse
     CRASH = "crash"  # the process is killed
     HANG = "hang"  # for ever
+    SILENT = "silent"  # the process ends with exit code 0 and no result
+    GARBAGE = "garbage"  # the same, with bytes in the place of its result
+    CHATTER = "chatter"  # bytes that are no text on standard output and standard error; harmless
 
 
 class Moment(StrEnum):
     """When a fault that stops the work strikes."""
 
-    PROBE = "probe"
+    PROBE = "probe"  # targets()
+    PRECISION = "precision"  # artifact_precision(): in the command's own process
     LOAD = "load"
     RUN = "run"
+    STREAM = "stream"
+    PLACEMENT = "placement"
+    NEW_SHAPE = "new_shape"  # run() on another shape than it was loaded for
+    CLOSE = "close"
 
 
 class FakeScript(codec.Value, frozen=True, kw_only=True):
@@ -117,6 +129,7 @@ class FakeRunner(Runner):
 
     def artifact_precision(self, target: Target) -> Precision:
         """As the target."""
+        _strike(self._scripts[target], Moment.PRECISION)
         return target.precision
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> "FakeSession":
@@ -125,7 +138,8 @@ class FakeRunner(Runner):
         script = self._scripts[target]
         _strike(script, Moment.LOAD)
         self._clock.advance(script.load_ns)
-        return FakeSession(script, int(artifact.path().read_text(encoding="utf-8")), options, self._clock)
+        kind = _FakeStream if script.moment is Moment.STREAM else FakeSession
+        return kind(script, int(artifact.path().read_text(encoding="utf-8")), options, self._clock)
 
 
 class FakeSession(Session):
@@ -142,7 +156,9 @@ class FakeSession(Session):
 
     def run(self, tiles: Tiles) -> Tiles:
         """Upscale, or fail as scripted."""
-        if len(self.batches) >= self._script.good_runs:
+        if tiles.shape[1:3] != self._options.tile_shape[1:]:
+            _strike(self._script, Moment.NEW_SHAPE)
+        elif len(self.batches) >= self._script.good_runs:
             _strike(self._script, Moment.RUN)
         self.batches.append(tiles.shape)
         for _ in range(len(tiles)):
@@ -153,6 +169,7 @@ class FakeSession(Session):
 
     def placement(self) -> Placement:
         """The script's device."""
+        _strike(self._script, Moment.PLACEMENT)
         if self._script.fault is Fault.FELL_BACK:
             raise PlacementError(f"{self._script.target}: scripted to fall back", "change the script")
         return Placement(
@@ -168,6 +185,16 @@ class FakeSession(Session):
     def close(self) -> None:
         """Note that it was closed."""
         self.closed = True
+        _strike(self._script, Moment.CLOSE)
+
+
+class _FakeStream(FakeSession):
+    """One that streams in a way of its own, and fails there."""
+
+    def stream(self, batches: Iterable[Tiles]) -> Iterator[Tiles]:
+        """Fail as scripted."""
+        _strike(self._script, Moment.STREAM)
+        return super().stream(batches)
 
 
 class FakeExporter(Exporter):
@@ -227,6 +254,22 @@ def _strike(script: FakeScript, moment: Moment) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         case Fault.HANG:
             threading.Event().wait()
+        case Fault.MEMORY:
+            _take_address_space()
+        case Fault.SILENT:
+            os._exit(0)
+        case Fault.GARBAGE:
+            Path(sys.argv[1]).write_bytes(_NO_TEXT)
+            os._exit(0)
+        case Fault.CHATTER:
+            for descriptor in (1, 2):
+                os.write(descriptor, _NO_TEXT)
+
+
+def _take_address_space() -> None:
+    """16 GiB that are never touched: harmless, unless the process may not have so much address space."""
+    taken = [np.empty(1 << 26, np.uint8) for _ in range(256)]
+    del taken
 
 
 def _spoilt(upscaled: Tiles, fault: Fault | None) -> Tiles:

@@ -6,11 +6,13 @@ Whatever the runtime prints goes to the launch's log; the outcome is a file of i
 import os
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from esrbench.codec import decode, encode
-from esrbench.errors import EsrbenchError, OutOfMemoryError, PlacementError, UnavailableError
-from esrbench.job import Job, Outcome
+from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError, UnavailableError
+from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.process import die_with_parent
 from esrbench.record import Status
 from esrbench.store import write_once
@@ -20,18 +22,40 @@ def main() -> None:
     """Read the job, measure, write the outcome."""
     die_with_parent()
     job = decode(sys.stdin.buffer.read(), Job, "the job on standard input")
-    write_once(Path(sys.argv[1]), encode(outcome_of(job)))
-    sys.stdout.flush()
+    exit_code = 0
+    try:
+        answer(job, Path(sys.argv[1]))
+    except OutputError as error:
+        sys.stderr.write(f"{error}\n")
+        exit_code = CANNOT_WRITE
+    with suppress(OSError):  # the log's disk is full
+        sys.stdout.flush()
     # A runtime's own threads and destructors can hang or crash at exit; everything worth keeping is on disk.
-    os._exit(0)
+    os._exit(exit_code)
 
 
-def outcome_of(job: Job) -> Outcome:
-    """Measure, and turn whatever goes wrong into a status."""
+def answer(job: Job, file: Path) -> None:
+    """Measure ``job`` and write its outcome to ``file``.
+
+    Raises:
+        OutputError: a file of esrbench's own cannot be written; the runtime is not to blame.
+    """
+    outcome = outcome_of(job, lambda measured: write_once(measured_file(file), encode(measured)))
+    write_once(file, encode(outcome))
+
+
+def outcome_of(job: Job, keep: Callable[[Outcome], None]) -> Outcome:
+    """Measure, and turn whatever goes wrong with the runtime into a status.
+
+    Raises:
+        OutputError: as :func:`answer`.
+    """
     from esrbench.launch import launch  # noqa: PLC0415  (numpy and the plug-in: after the job was read)
 
     try:
-        return launch(job, time.perf_counter_ns)
+        return launch(job, time.perf_counter_ns, keep)
+    except OutputError:
+        raise
     except UnavailableError as error:
         return Outcome(status=Status.UNAVAILABLE, reason=error.reason, remedy=error.remedy)
     except PlacementError as error:

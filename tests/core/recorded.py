@@ -15,10 +15,12 @@ from esrbench.record import (
     LaunchRecord,
     Memory,
     ModelRecord,
+    NewShape,
     RunEnd,
     RunRecord,
     Samples,
     Status,
+    Warmup,
     Workload,
 )
 from esrbench.runner import DeviceType, Placement
@@ -58,7 +60,8 @@ def samples(image_s: float | Sequence[float] = 1.0, tile_ms: Sequence[float] = (
         load_ns=500_000_000,
         first_tile_ns=250_000_000,
         cold_ns=2_000_000_000,
-        warmup_ns=(105_000_000,),
+        new_shape=NewShape(side_px=24, first_ns=40_000_000, again_ns=30_000_000),
+        warmups=(Warmup(tiles=1, times_ns=(105_000_000,), steady=True),),
         tile_ns=tuple(round(ms * 1e6) for ms in tile_ms),
         image_ns=tuple(round(s * 1e9) for s in passes),
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pytest
 
-from esrbench.measure import MAX_WARMUP_TILES, LoopPlan, meet_shapes, timed_loop, warm_up
+from esrbench import measure
+from esrbench.measure import LoopPlan, timed_loop
 from esrbench.runner import Placement, Session, Tiles
 
 MS = 1_000_000
@@ -49,32 +50,88 @@ def tiles(count: int = 1) -> Tiles:
     return np.zeros((count, 4, 4, 3), np.float32)
 
 
-def test_warm_up_ends_when_two_tiles_in_a_row_agree():
-    session = Scripted(900, 300, 104, 100, 100)
-    assert warm_up(session, tiles(), 0, LONG, session.clock) == (900 * MS, 300 * MS, 104 * MS, 100 * MS)
+def warmed(session, plan=LONG, first_tile_ns=0, batches=()):
+    return measure.warm_up(session, tiles(), batches, first_tile_ns, plan, session.clock)
 
 
-def test_warm_up_ends_with_its_budget():
-    session = Scripted(900, 400, 100, 50)
+def ms(warmup):
+    return [ns // MS for ns in warmup.times_ns]
+
+
+def test_warm_up_ends_when_three_tiles_that_span_a_second_vary_by_two_per_cent():
+    session = Scripted(900, 520, 500, 400, 405, 400)
+    (warmup,) = warmed(session)
+    assert (ms(warmup), warmup.steady, warmup.tiles) == ([900, 520, 500, 400, 405, 400], True, 1)
+
+
+def test_short_tiles_take_ten_alike():
+    (warmup,) = warmed(Scripted(50, 20, 10))
+    assert ms(warmup) == [50, 20, *[10] * 10]
+
+
+def test_warm_up_ends_with_its_time_and_says_that_nothing_settled():
+    (warmup,) = warmed(Scripted(900, 400, 100), plan=LoopPlan(warmup_s=1.0, measure_s=1))
+    assert (ms(warmup), warmup.steady) == ([900, 400], False)
+
+
+def test_a_first_tile_longer_than_the_warm_up_is_not_followed_by_one():
     plan = LoopPlan(warmup_s=1.0, measure_s=1)
-    assert warm_up(session, tiles(), 0, plan, session.clock) == (900 * MS, 400 * MS)
-
-
-def test_a_first_tile_longer_than_the_budget_is_not_followed_by_warm_up():
-    session = Scripted(1)
-    plan = LoopPlan(warmup_s=1.0, measure_s=1)
-    assert warm_up(session, tiles(), 20_000 * MS, plan, session.clock) == ()
+    (warmup,) = warmed(Scripted(1), plan, first_tile_ns=20_000 * MS)
+    assert (warmup.times_ns, warmup.steady) == ((), False)
 
 
 def test_a_target_that_never_settles_ends_its_warm_up_all_the_same():
-    session = Scripted(*[100, 300] * 100)
-    assert len(warm_up(session, tiles(), 0, LONG, session.clock)) == MAX_WARMUP_TILES
+    (warmup,) = warmed(Scripted(*[100, 300] * 200))
+    assert (len(warmup.times_ns), warmup.steady) == (measure.MAX_WARMUP_TILES, False)
 
 
-def test_every_size_of_batch_is_met_once_before_the_clock_counts():
-    session = Scripted(10, 20)
-    assert meet_shapes(session, [tiles(4), tiles(4), tiles(3)], session.clock) == (10 * MS, 20 * MS)
-    assert meet_shapes(session, [tiles(), tiles()], session.clock) == ()
+def test_every_size_of_batch_is_warmed_up_on_its_own():
+    session = Scripted(*[400] * 3, *[900, 700, 700, 700], *[500] * 3)
+    single, four, three = warmed(session, batches=[tiles(4), tiles(4), tiles(3)])
+    assert [warmup.tiles for warmup in (single, four, three)] == [1, 4, 3]
+    assert (ms(single), ms(four), ms(three)) == ([400] * 3, [900, 700, 700, 700], [500] * 3)
+    assert len(warmed(Scripted(400), batches=[tiles(), tiles()])) == 1
+
+
+def test_a_batch_that_outlasts_the_warm_up_runs_once_before_the_clock_counts():
+    plan = LoopPlan(warmup_s=1.0, measure_s=1)
+    _, four = warmed(Scripted(5000), plan, first_tile_ns=5000 * MS, batches=[tiles(4)])
+    assert (ms(four), four.steady) == ([5000], False)
+
+
+class Fixed(Scripted):
+    """Refuses every shape but that of `tiles`."""
+
+    def run(self, tiles: Tiles) -> Tiles:
+        if tiles.shape[1] != 4:
+            raise ValueError("the graph\nwas built for 4 px")
+        return super().run(tiles)
+
+
+def new_shape(session, multiple=1, tile_ms=100, plan=LONG):
+    return measure.meet_new_shape(session, tiles(), multiple, [tile_ms * MS], plan, session.clock)
+
+
+def test_a_new_shape_is_timed_twice_at_half_the_side():
+    found = new_shape(Scripted(80, 30))
+    assert (found.side_px, found.first_ns, found.again_ns, found.reason) == (2, 80 * MS, 30 * MS, None)
+
+
+def test_a_new_shape_that_the_runtime_refuses_has_a_reason_instead_of_a_time():
+    found = new_shape(Fixed(80))
+    assert (found.first_ns, found.again_ns, found.reason) == (None, None, "refused: the graph")
+
+
+def test_a_new_shape_honours_the_multiple_of_the_network():
+    assert new_shape(Scripted(80), multiple=2).side_px == 2
+    assert new_shape(Scripted(80), multiple=4).reason == "the model takes no smaller tile than 4 px"
+
+
+def test_a_new_shape_that_would_take_longer_than_the_warm_up_is_not_tried():
+    session = Scripted(80)
+    found = new_shape(session, tile_ms=20_000, plan=LoopPlan(warmup_s=3, measure_s=1))
+    assert "takes about 5.0 s here" in (found.reason or "")
+    assert session.calls == 0
 
 
 def test_a_pass_goes_through_every_batch_and_steps_are_tile_latencies():

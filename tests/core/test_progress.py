@@ -13,7 +13,7 @@ CASE = Case(target=Target("fake@cpu:fp32"), workload="t48b1")
 
 def record(**changes):
     samples = Samples(
-        load_ns=1, first_tile_ns=1, cold_ns=1, warmup_ns=(), tile_ns=(2_000_000, 4_000_000), image_ns=(6_000_000,)
+        load_ns=1, first_tile_ns=1, cold_ns=1, warmups=(), tile_ns=(2_000_000, 4_000_000), image_ns=(6_000_000,)
     )
     fields = {
         "case": CASE,

@@ -1,11 +1,16 @@
 """The write-once folder of a run."""
 
+import json
 import os
+from pathlib import Path
 
 import pytest
+from recorded import TORCH, launch, write_run
 
 from esrbench import store
+from esrbench.case_summary import summarise
 from esrbench.errors import OutputError, RecordError
+from esrbench.record import Warmup
 
 
 def test_a_file_is_never_written_twice(tmp_path):
@@ -52,6 +57,27 @@ def test_another_schema_version_is_named(tmp_path):
     (tmp_path / "run.json").write_text('{"schema_version": 99, "something": "else"}')
     with pytest.raises(RecordError, match="schema version 99"):
         store.read_run(tmp_path)
+
+
+def test_a_launch_of_schema_one_is_read_with_what_it_lacks_as_not_recorded(tmp_path):
+    run = write_run(tmp_path / "run", [launch(TORCH)])
+    path = run.folder / "launches" / "0000.json"
+    old = json.loads(path.read_text())
+    del old["samples"]["warmups"], old["samples"]["new_shape"]
+    old["samples"]["warmup_ns"] = [5, 4]
+    path.write_text(json.dumps(old | {"schema_version": 1}))
+    samples = store.read_run(run.folder).launches[0].samples
+    assert samples.new_shape is None
+    assert samples.warmups == (Warmup(tiles=None, times_ns=(5, 4), steady=None),)
+    assert samples.tile_ns == run.launches[0].samples.tile_ns
+
+
+def test_every_curated_run_can_be_read():
+    folders = [path.parent for path in (Path(__file__).parents[2] / "results" / "curated").glob("*/run.json")]
+    assert folders
+    for folder in folders:
+        run = store.read_run(folder)
+        assert any(row.ranked for row in summarise(run))
 
 
 def test_a_record_that_is_no_json_is_named(tmp_path):
