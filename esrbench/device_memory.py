@@ -14,7 +14,7 @@ class DeviceMemoryMeter:
     """Made before the model is loaded, read while its session is still open."""
 
     def __init__(self, target: Target) -> None:
-        self._device = _open_device(target)
+        self._device = open_device(target)
         self._used_before = _device_used_bytes(self._device)
 
     def used_bytes(self) -> tuple[int | None, str]:
@@ -33,7 +33,7 @@ class DeviceMemoryMeter:
         return used - self._used_before, "NVML device total, after minus before"
 
 
-def _open_device(target: Target) -> Any | None:
+def open_device(target: Target) -> Any | None:
     """NVML's handle of the target's device; None for a CPU, without NVML, or where it cannot be told which."""
     if target.device_kind not in {"cuda", "vulkan"}:
         return None

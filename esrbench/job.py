@@ -12,12 +12,12 @@ from msgspec.structs import replace
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.measure import LoopPlan
-from esrbench.record import Fidelity, Memory, NewShape, Samples, Status, Workload
+from esrbench.record import Clocks, Fidelity, Memory, NewShape, Samples, Status, Workload
 from esrbench.runner import Placement
 from esrbench.target import Target
 
 CANNOT_WRITE = 73
-"""Exit code of a process that could not write its files: EX_CANTCREAT of BSD's ``sysexits.h``. No fault of the runtime."""
+"""Exit code of a process that could not write its own files, not the runtime's fault: EX_CANTCREAT of ``sysexits.h``."""
 
 
 class Job(Value, frozen=True, kw_only=True):
@@ -44,6 +44,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     memory: Memory | None = None
     placement: Placement | None = None
     fidelity: Fidelity | None = None
+    clocks: Clocks | None = None
 
     def with_new_shape(self, new_shape: NewShape) -> Self:
         """The same outcome, with what became of the new shape."""

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from esrbench import fidelity, images, memory, plugins, tiling, workload
+from esrbench import clocks, fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
@@ -17,7 +17,6 @@ from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
 from esrbench.target import Target
 from esrbench.tiling import TilePlan
 from esrbench.workload import PreparedWorkload
-
 
 Keep = Callable[[Outcome], None]
 
@@ -39,25 +38,28 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     meter = DeviceMemoryMeter(job.target)
     begin_ns = clock()
     with runner.load(job.artifact, job.target, options) as session:
-        measured, output = _measured(job, session, batches, begin_ns, meter, clock)
+        measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
         outcome = _judged(job, prepared, measured, output)
         if job.makes_reference or outcome.samples is None:
             return outcome
         keep(outcome)
-        new_shape = meet_new_shape(session, batches[0][:1], multiple, outcome.samples.tile_ns, job.loop, clock)
+        new_shape = meet_new_shape(
+            session, batches[0][:1], job.loop, clock, multiple=multiple, tile_ns=outcome.samples.tile_ns
+        )
     return outcome.with_new_shape(new_shape)
 
 
 def _measured(
-    job: Job, session: Session, batches: tuple[Tiles, ...], begin_ns: int, meter: DeviceMemoryMeter, clock: Clock
+    job: Job, session: Session, batches: tuple[Tiles, ...], clock: Clock, *, begin_ns: int, meter: DeviceMemoryMeter
 ) -> tuple[Outcome, npt.NDArray[np.float32]]:
     """What was measured, and the float32 output tiles of the timed loop's last pass; ``begin_ns``: before loading."""
     tile = batches[0][:1]
     loaded_ns = clock()
     session.run(tile)
     first_ns = clock()
-    warmups = warm_up(session, tile, batches, first_ns - loaded_ns, job.loop, clock)
+    warmups = warm_up(session, tile, batches, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
     loop = timed_loop(session, batches, job.loop, clock)
+    found = clocks.read(job.target, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
     device_bytes, device_method = meter.used_bytes()
     placement = session.placement()
@@ -65,6 +67,7 @@ def _measured(
     outcome = Outcome(
         status=Status.OK,
         placement=placement,
+        clocks=found,
         samples=Samples(
             load_ns=loaded_ns - begin_ns,
             first_tile_ns=first_ns - loaded_ns,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from esrbench import noise
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
@@ -38,6 +39,7 @@ class Launcher:
         self._inputs = inputs
         self._writer = writer
         self._scratch = scratch
+        self._gauges = noise.Gauges()
 
     def draw_reference(self, workload: str, timeout_s: float) -> Outcome:
         """Draw what every picture of this workload is compared with."""
@@ -52,7 +54,9 @@ class Launcher:
         picture = self._scratch / f"{sequence:04d}.png"
         job = self._job(case, artifact, picture, loop)
         started_at = now()
+        before = self._gauges.read()
         outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        after = self._gauges.read()
         _keep_first(picture, self._writer.pictures / picture_name(case))
         return LaunchRecord(
             case=case,
@@ -69,6 +73,8 @@ class Launcher:
             placement=outcome.placement,
             fidelity=outcome.fidelity,
             artifact=artifact.artifact,
+            noise=noise.between(before, after),
+            clocks=outcome.clocks,
         )
 
     def _job(

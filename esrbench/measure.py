@@ -46,7 +46,7 @@ class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def warm_up(
-    session: Session, tile: Tiles, batches: Sequence[Tiles], first_tile_ns: int, plan: LoopPlan, clock: Clock
+    session: Session, tile: Tiles, batches: Sequence[Tiles], plan: LoopPlan, clock: Clock, *, first_tile_ns: int
 ) -> tuple[Warmup, ...]:
     """Run each shape that the timed loop will run until its time is steady: the single tile, then larger batches.
 
@@ -100,7 +100,7 @@ def timed_loop(session: Session, batches: Sequence[Tiles], plan: LoopPlan, clock
 
 
 def meet_new_shape(
-    session: Session, tile: Tiles, multiple: int, tile_ns: Sequence[int], plan: LoopPlan, clock: Clock
+    session: Session, tile: Tiles, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
 ) -> NewShape:
     """Run a tile of half the side twice: the first time through this session, and the time after.
 

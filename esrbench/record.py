@@ -64,6 +64,34 @@ class Memory(Value, frozen=True, kw_only=True):
     device_method: str
 
 
+class Noise(Value, frozen=True, kw_only=True):
+    """What the machine did during a launch, seen by the parent; None is "not known here"."""
+
+    load_before: float | None = None  # one-minute load average; the run's own earlier launches are in it
+    other_cores: float | None = None  # CPU time of all other processes over the launch's time: 0.45 is 45 % of a core
+    steal_cores: float | None = None  # the same, of what the hypervisor gave to other machines
+    quota_stopped_s: float | None = None  # how long the control group's quota stopped the launch
+    governor: str | None = None
+    temperature_c: float | None = None  # the CPU's hottest sensor, after the launch
+    thermal_throttles: int | None = None  # times that cores slowed down for heat
+
+
+class GpuClocks(Value, frozen=True, kw_only=True):
+    """The target's GPU right after the timed loop."""
+
+    sm_mhz: int | None
+    max_sm_mhz: int | None
+    temperature_c: int | None
+    held_back: tuple[str, ...] | None  # why it ran slower than it could; None: not known
+
+
+class Clocks(Value, frozen=True, kw_only=True):
+    """How fast the processors ran right after the timed loop; None is "not known"."""
+
+    cpu_mhz: float | None  # mean of as many of the fastest usable cores as there are threads
+    gpu: GpuClocks | None = None
+
+
 class Fidelity(Value, frozen=True, kw_only=True):
     """The pixels of the timed loop against the reference's, on float output of the stitched picture."""
 
@@ -98,6 +126,7 @@ class Case(Value, frozen=True, kw_only=True):
 
     target: Target
     workload: str  # Workload.id
+    control: bool = False  # the same case under a second name: what differs between the two is noise
 
 
 class LaunchRecord(Value, frozen=True, kw_only=True):
@@ -118,6 +147,8 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     placement: Placement | None = None
     fidelity: Fidelity | None = None
     artifact: Artifact | None = None
+    noise: Noise | None = None
+    clocks: Clocks | None = None
 
 
 class ModelRecord(Value, frozen=True, kw_only=True):

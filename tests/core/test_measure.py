@@ -51,7 +51,7 @@ def tiles(count: int = 1) -> Tiles:
 
 
 def warmed(session, plan=LONG, first_tile_ns=0, batches=()):
-    return measure.warm_up(session, tiles(), batches, first_tile_ns, plan, session.clock)
+    return measure.warm_up(session, tiles(), batches, plan, session.clock, first_tile_ns=first_tile_ns)
 
 
 def ms(warmup):
@@ -109,7 +109,7 @@ class Fixed(Scripted):
 
 
 def new_shape(session, multiple=1, tile_ms=100, plan=LONG):
-    return measure.meet_new_shape(session, tiles(), multiple, [tile_ms * MS], plan, session.clock)
+    return measure.meet_new_shape(session, tiles(), plan, session.clock, multiple=multiple, tile_ns=[tile_ms * MS])
 
 
 def test_a_new_shape_is_timed_twice_at_half_the_side():
