@@ -10,9 +10,9 @@ import msgspec
 
 from esrbench.codec import Value
 from esrbench.fidelity import psnr_db
-from esrbench.ratio import paired_ratio
+from esrbench.ratio import Ratio, paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
-from esrbench.rounds import seconds_by_round
+from esrbench.rounds import seconds_by_round, speed_ratio
 from esrbench.runner import DeviceType
 from esrbench.stats import Estimate, estimate, median, percentile
 from esrbench.store import Run
@@ -89,8 +89,8 @@ class CaseSummary(Value, frozen=True, kw_only=True):
 
 
 def summarise(run: Run) -> tuple[CaseSummary, ...]:
-    """One row a case, in the run's order."""
-    return tuple(_summary(run, case) for case in run.record.cases)
+    """One row a case, in the run's order; the control case is no row, it is :func:`noise_floor`."""
+    return tuple(_summary(run, case) for case in run.record.cases if not case.control)
 
 
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
@@ -118,6 +118,17 @@ def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
 def reference_case(run: Run, workload: str) -> Case:
     """The case that speeds on ``workload`` are compared with."""
     return Case(target=run.record.reference, workload=workload)
+
+
+def noise_floor(run: Run) -> Ratio | None:
+    """The speed of the control case over that of the same case under its own name: 1, but for noise.
+
+    None where there is no control case, or no round in which both were measured.
+    """
+    control = run.record.control
+    if control is None:
+        return None
+    return speed_ratio(run.launches, Case(target=control.target, workload=control.workload), control)
 
 
 def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:

@@ -64,10 +64,11 @@ def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) ->
 
 
 def _to_judge(cases: Iterable[Case], reference: Target) -> list[Case]:
-    """The cases beside the reference; the reference too on a workload where it is alone."""
+    """The cases beside the reference; the reference too on a workload where nothing is compared with it."""
     found = list(cases)
-    accompanied = {case.workload for case in found if case.target != reference}
-    return [case for case in found if case.target != reference or case.workload not in accompanied]
+    own = {Case(target=reference, workload=case.workload) for case in found}
+    accompanied = {case.workload for case in found if case not in own}
+    return [case for case in found if case not in own or case.workload not in accompanied]
 
 
 def _seconds(samples: Samples, boundary: Boundary) -> float | None:

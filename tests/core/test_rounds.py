@@ -1,5 +1,6 @@
 """One number a launch, and when the launches so far are enough."""
 
+import msgspec
 import pytest
 from recorded import TORCH, failed, launch, samples
 
@@ -56,6 +57,13 @@ def test_a_run_is_narrow_enough_once_every_ratio_is_whatever_the_machines_drift(
     assert are_narrow([*reference, *fast], cases, REFERENCE, 0.01)
     assert not are_narrow([*reference[:5], *fast[:5]], cases, REFERENCE, 0.01)  # five rounds are too few
     assert not are_narrow([*reference, *fast], [*cases, case("torch@cpu:bf16")], REFERENCE, 0.01)
+
+
+def test_the_reference_under_a_second_name_counts_by_its_ratio() -> None:
+    drift = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
+    control = Case(target=REFERENCE, workload="t48b1", control=True)
+    second = [msgspec.structs.replace(made, case=control) for made in rounds(TORCH, drift)]
+    assert are_narrow([*rounds(TORCH, drift), *second], [case(TORCH), control], REFERENCE, 0.01)
 
 
 def test_alone_the_reference_is_judged_by_its_own_level() -> None:
