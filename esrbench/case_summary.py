@@ -12,7 +12,7 @@ from esrbench.codec import Value
 from esrbench.fidelity import psnr_db
 from esrbench.ratio import Ratio, paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
-from esrbench.rounds import seconds_by_round, speed_ratio
+from esrbench.rounds import Boundary, seconds_by_round, speed_ratio
 from esrbench.runner import DeviceType
 from esrbench.stats import Estimate, estimate, median, percentile
 from esrbench.store import Run
@@ -120,7 +120,7 @@ def reference_case(run: Run, workload: str) -> Case:
     return Case(target=run.record.reference, workload=workload)
 
 
-def noise_floor(run: Run) -> Ratio | None:
+def noise_floor(run: Run, boundary: Boundary = Boundary.IMAGE) -> Ratio | None:
     """The speed of the control case over that of the same case under its own name: 1, but for noise.
 
     None where there is no control case, or no round in which both were measured.
@@ -128,7 +128,8 @@ def noise_floor(run: Run) -> Ratio | None:
     control = run.record.control
     if control is None:
         return None
-    return speed_ratio(run.launches, Case(target=control.target, workload=control.workload), control)
+    twin = Case(target=control.target, workload=control.workload)
+    return speed_ratio(run.launches, twin, control, boundary)
 
 
 def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:

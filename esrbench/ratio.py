@@ -16,6 +16,11 @@ class Ratio(Estimate, frozen=True, kw_only=True):
     paired: bool = True  # launches of the same round with each other; False: two runs, one after the other
     p_value: float | None = None  # two-sided, of the ratio being 1; None without an interval
 
+    @property
+    def size(self) -> float:
+        """How far from 1, whichever way: 1.05 and 1 / 1.05 are both 0.05."""
+        return max(self.value, 1 / self.value) - 1
+
 
 def paired_ratio(base: Mapping[int, float], head: Mapping[int, float]) -> Ratio | None:
     """``head / base`` over the rounds that have both, as :func:`estimate` of the ratios.

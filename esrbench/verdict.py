@@ -62,6 +62,19 @@ def judge(ratios: Sequence[Ratio | None], bar: Bar) -> tuple[Judgement, ...]:
     return tuple(_judgement(ratio, bar, p_value, len(ratios)) for ratio, p_value in zip(ratios, corrected, strict=True))
 
 
+def verdict_of(ratio: Ratio, bar: Bar, p_value: float | None) -> Verdict:
+    """What may be said of one ratio; ``p_value`` is corrected for the comparisons made with it."""
+    if ratio.low is None or ratio.high is None:
+        return Verdict.UNCLEAR
+    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth:
+        return Verdict.SAME
+    if p_value is None or p_value > 1 - CONFIDENCE or ratio.size <= bar.claim:
+        return Verdict.UNCLEAR
+    if ratio.low > 1:
+        return Verdict.FASTER
+    return Verdict.SLOWER if ratio.high < 1 else Verdict.UNCLEAR
+
+
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
     """Each p-value as it counts among the others (Holm 1979, https://www.jstor.org/stable/4615733); None stays None.
 
@@ -77,34 +90,17 @@ def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
 
 
 def _judgement(ratio: Ratio | None, bar: Bar, p_value: float | None, comparisons: int) -> Judgement:
-    verdict = Verdict.UNCLEAR if ratio is None else _verdict(ratio, bar, p_value)
+    verdict = Verdict.UNCLEAR if ratio is None else verdict_of(ratio, bar, p_value)
     more = _more_rounds(ratio, bar, comparisons) if verdict is Verdict.UNCLEAR and ratio else None
     return Judgement(verdict=verdict, ratio=ratio, bar=bar, p_value=p_value, more_rounds=more)
-
-
-def _verdict(ratio: Ratio, bar: Bar, p_value: float | None) -> Verdict:
-    if ratio.low is None or ratio.high is None:
-        return Verdict.UNCLEAR
-    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth:
-        return Verdict.SAME
-    if p_value is None or p_value > 1 - CONFIDENCE or _size(ratio) <= bar.claim:
-        return Verdict.UNCLEAR
-    if ratio.low > 1:
-        return Verdict.FASTER
-    return Verdict.SLOWER if ratio.high < 1 else Verdict.UNCLEAR
-
-
-def _size(ratio: Ratio) -> float:
-    """How far from 1, whichever way: 1.05 and 1 / 1.05 are both 0.05."""
-    return max(ratio.value, 1 / ratio.value) - 1
 
 
 def _more_rounds(ratio: Ratio, bar: Bar, comparisons: int) -> int | None:
     """How many further rounds would settle it, if they are like those so far and the ratio stays where it is."""
     if ratio.low is None or ratio.high is None:
         return max(1, MIN_STOP_ROUNDS - ratio.rounds)
-    size, edge = math.log1p(_size(ratio)), math.log1p(bar.worth)
-    claimed = _size(ratio) > bar.claim
+    size, edge = math.log1p(ratio.size), math.log1p(bar.worth)
+    claimed = ratio.size > bar.claim
     reach = size if claimed else edge - size  # how far the interval may reach
     confidence = 1 - (1 - CONFIDENCE) / comparisons if claimed else CONFIDENCE
     half_width = math.log(ratio.high / ratio.low) / 2

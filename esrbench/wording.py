@@ -25,6 +25,12 @@ def interval(low: float | None, high: float | None) -> str | None:
     return None if low is None or high is None else f"{_ratio(low)}–{_ratio(high)}"
 
 
+def change(value: float, low: float | None, high: float | None) -> str:
+    """A ratio near 1 as a change: ``-5.9%``; with its interval ``-5.9% (-7.0 to -4.8)``."""
+    ends = "" if low is None or high is None else f" ({(low - 1) * 100:+.1f} to {(high - 1) * 100:+.1f})"
+    return f"{value - 1:+.1%}{ends}"
+
+
 def decibel(value: float | None) -> str:
     """A PSNR: ``56.9``; ``exact`` where no value differs."""
     if value is None:

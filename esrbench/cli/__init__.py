@@ -30,7 +30,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def main() -> None:
     """Run the command line; every deliberate error becomes one message and an exit code."""
-    from esrbench.cli import bench, doctor, export, models, report, upscale  # noqa: F401
+    from esrbench.cli import bench, compare, doctor, export, models, report, upscale  # noqa: F401
 
     try:
         app()

@@ -56,7 +56,7 @@ def _csv_cell(row: CaseSummary, name: str) -> str:
 
 def _section(run: Run, *, titled: bool) -> str:
     rows = ranking(summarise(run))
-    lines = [f"### {_escaped(run.name)}", ""] if titled else []
+    lines = [f"### {escaped(run.name)}", ""] if titled else []
     lines += [answer(run), ""]
     ranked = [row for row in rows if row.ranked]
     if ranked:
@@ -66,8 +66,8 @@ def _section(run: Run, *, titled: bool) -> str:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
     record = run.record
     lines.append(
-        f"<sub>{_escaped(record.model.name)} · {_escaped(machine_name(record.environment))} · "
-        f"{_escaped(record.environment.os)} · {record.created_at} · esrbench {record.esrbench_version} · "
+        f"<sub>{escaped(record.model.name)} · {escaped(machine_name(record.environment))} · "
+        f"{escaped(record.environment.os)} · {record.created_at} · esrbench {record.esrbench_version} · "
         "Mpix/s: megapixels of the finished picture a second; speed-up with its 95 % interval over rounds</sub>"
     )
     return "\n".join(lines) + "\n"
@@ -77,16 +77,16 @@ def _table(rows: Sequence[CaseSummary]) -> list[str]:
     columns = shown_briefly(rows)
     rule = [":--" if column.head == "target" else "--:" for column in columns]
     cells = [[column.head for column in columns], rule]
-    cells += [[_escaped(column.text(row)) for column in columns] for row in rows]
+    cells += [[escaped(column.text(row)) for column in columns] for row in rows]
     return [f"| {' | '.join(line)} |" for line in cells]
 
 
 def _gap(gap: Gap) -> str:
     names = ", ".join(f"`{label}`" for label in gap.labels)
-    remedy = f" → {_escaped(gap.remedy)}" if gap.remedy else ""
-    return f"- **{gap.status}** {names}: {_escaped(gap.reason)}{remedy}"
+    remedy = f" → {escaped(gap.remedy)}" if gap.remedy else ""
+    return f"- **{gap.status}** {names}: {escaped(gap.reason)}{remedy}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Text that neither Markdown's table nor its inline HTML takes for its own."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

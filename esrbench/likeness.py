@@ -1,0 +1,144 @@
+"""In what two runs are unlike: what would make a difference between their speeds mean something else."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+
+from esrbench.codec import Value
+from esrbench.errors import UsageError
+from esrbench.record import Environment, LaunchRecord, RunRecord, Workload
+from esrbench.store import Run
+
+MEMORY_TOLERANCE = 0.01
+"""How much of a machine's memory may differ: kernels reserve a little more or less from boot to boot."""
+
+
+class Aspect(StrEnum):
+    """A kind of unlikeness, as ``--allow`` names it."""
+
+    MACHINE = "machine"
+    WEIGHTS = "weights"
+    WORKLOAD = "workload"
+    THREADS = "threads"
+    VERSIONS = "versions"
+
+
+class Difference(Value, frozen=True, kw_only=True):
+    """One thing in which two runs are unlike, with both values."""
+
+    aspect: Aspect
+    what: str
+    base: str
+    head: str
+
+
+def differences(base: Run, head: Run) -> tuple[Difference, ...]:
+    """Everything in which two runs are unlike, of what their records tell."""
+    records = base.record, head.record
+    return (
+        *_differing(Aspect.MACHINE, *(_machine(record.environment) for record in records)),
+        *_unlike_memory(*records),
+        *_differing(Aspect.WEIGHTS, *(_weights(record) for record in records)),
+        *_unlike_workloads(*records),
+        *_differing(Aspect.VERSIONS, *(_versions(record) for record in records)),
+        *_differing(Aspect.VERSIONS, *_reported(base, head)),
+    )
+
+
+def refuse_unlike(base: Run, head: Run, allowed: Iterable[Aspect]) -> tuple[Difference, ...]:
+    """The differences of two runs, once each of them is allowed.
+
+    Raises:
+        UsageError: some are not; each is named with both values.
+    """
+    found = differences(base, head)
+    permitted = set(allowed)
+    refused = [difference for difference in found if difference.aspect not in permitted]
+    if refused:
+        lines = [f"  {each.aspect}: {each.what}: {each.base} | {each.head}" for each in refused]
+        options = " ".join(f"--allow {aspect}" for aspect in dict.fromkeys(each.aspect for each in refused))
+        raise UsageError(
+            f"{base.name} and {head.name} are unlike, so their speeds do not compare:\n"
+            + "\n".join(lines)
+            + f"\nif that is what you want to compare, say {options}"
+        )
+    return found
+
+
+def _differing(aspect: Aspect, base: dict[str, str], head: dict[str, str]) -> Iterator[Difference]:
+    for what in dict.fromkeys([*base, *head]):
+        values = base.get(what, "none"), head.get(what, "none")
+        if values[0] != values[1]:
+            yield Difference(aspect=aspect, what=what, base=values[0], head=values[1])
+
+
+def _machine(facts: Environment) -> dict[str, str]:
+    return {
+        "processor": facts.cpu,
+        "instruction sets": ", ".join(facts.cpu_features) or "none",
+        "cores": str(facts.cpu_cores),
+        "usable cores": str(facts.usable_cores),
+        "graphics devices": "; ".join(facts.gpus) or "none",
+        "operating system": facts.os,
+        "frequency governor": facts.governor or "not known",
+        "virtualisation": facts.virtual or "not known",
+    }
+
+
+def _unlike_memory(base: RunRecord, head: RunRecord) -> Iterator[Difference]:
+    sizes = [record.environment.memory_bytes for record in (base, head)]
+    if max(sizes) > min(sizes) * (1 + MEMORY_TOLERANCE):
+        texts = [f"{size / 1e9:.1f} GB" for size in sizes]
+        yield Difference(aspect=Aspect.MACHINE, what="memory", base=texts[0], head=texts[1])
+
+
+def _weights(record: RunRecord) -> dict[str, str]:
+    return {"model": record.model.name, "weights": _short(record.model.weights_sha256)}
+
+
+def _unlike_workloads(base: RunRecord, head: RunRecord) -> Iterator[Difference]:
+    """Of the workloads that bear the same name in both; the others' cases have nothing to be compared with."""
+    others = {workload.id: workload for workload in head.workloads}
+    for workload in base.workloads:
+        other = others.get(workload.id)
+        if other is None:
+            continue
+        yield from _differing(Aspect.WORKLOAD, _pixels(workload), _pixels(other))
+        name = f"threads of {workload.id}"
+        yield from _differing(Aspect.THREADS, {name: str(workload.threads)}, {name: str(other.threads)})
+
+
+def _pixels(workload: Workload) -> dict[str, str]:
+    return {
+        f"image of {workload.id}": workload.image,
+        f"size of {workload.id}": f"{workload.width_px}×{workload.height_px} px",
+        f"tiles of {workload.id}": f"{workload.tiles} of {workload.tile_px} px, halo {workload.halo_px} px",
+        f"batch of {workload.id}": str(workload.batch),
+        f"pixels of {workload.id}": _short(workload.pixels_sha256),
+    }
+
+
+def _versions(record: RunRecord) -> dict[str, str]:
+    facts = record.environment
+    return {"esrbench": record.esrbench_version, "Python": facts.python, **facts.versions}
+
+
+def _reported(base: Run, head: Run) -> tuple[dict[str, str], dict[str, str]]:
+    """What runtimes said of themselves where both runs heard them: versions of drivers and backends."""
+    found = [_said(run.launches, set(run.record.environment.versions)) for run in (base, head)]
+    shared = found[0].keys() & found[1].keys()
+    base_said, head_said = ({name: said[name] for name in sorted(shared)} for said in found)
+    return base_said, head_said
+
+
+def _said(launches: Sequence[LaunchRecord], known: set[str]) -> dict[str, str]:
+    return {
+        f"{name} of {launch.case.target}": version
+        for launch in launches
+        if launch.placement
+        for name, version in launch.placement.versions.items()
+        if name not in known
+    }
+
+
+def _short(digest: str) -> str:
+    return f"{digest[:12]}…"
