@@ -7,9 +7,7 @@ CACHE/checkpoints/<sha256>   the digest of the weights in the file of that sha25
 import hashlib
 import inspect
 import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from esrbench import __version__, folding
@@ -17,6 +15,7 @@ from esrbench.artifact import SIDECAR, LocatedArtifact, read_sidecar
 from esrbench.codec import Value, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.exporter import Exporter, ExportOptions
+from esrbench.workplace import workplace
 
 _KEY_LENGTH = 24  # hex digits: 96 bits of a sha256
 
@@ -65,11 +64,15 @@ class Shelf:
             return None
 
     def remember(self, file_sha256: str, weights_sha256: str) -> None:
-        """Note the digest of the weights in a checkpoint file."""
-        self._checkpoints.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self._checkpoints, delete=False, encoding="ascii") as note:
-            note.write(weights_sha256)
-        Path(note.name).replace(self._checkpoints / file_sha256)
+        """Note the digest of the weights in a checkpoint file.
+
+        Raises:
+            OutputError: the cache folder cannot be written.
+        """
+        with workplace(self._checkpoints, ".noting-") as folder:
+            note = folder / file_sha256
+            note.write_text(weights_sha256, encoding="ascii")
+            note.replace(self._checkpoints / file_sha256)
 
     def find(self, key: str) -> LocatedArtifact | None:
         """The artifact, or None where there is none or its files are no longer those that were written."""
@@ -82,36 +85,29 @@ class Shelf:
             shutil.rmtree(sidecar.parent, ignore_errors=True)
             return None
 
-    @contextmanager
-    def workplace(self) -> Iterator[Path]:
+    def workplace(self) -> AbstractContextManager[Path]:
         """An empty folder on the shelf's own disk, gone afterwards.
+
+        Raises:
+            OutputError: the cache folder cannot be written, or its disk is full.
+        """
+        return workplace(self._artifacts, ".exporting-")
+
+    def keep(self, made: Path, key: str) -> LocatedArtifact:
+        """Put the folder ``made`` on the shelf; another process that was faster wins.
 
         Raises:
             OutputError: the cache folder cannot be written.
         """
-        try:
-            self._artifacts.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=".exporting-", dir=self._artifacts))
-        except OSError as error:
-            raise OutputError(
-                f"{self._artifacts}: artifacts cannot be kept there: {error.strerror}; set ESRBENCH_CACHE to a folder "
-                "that can be written"
-            ) from error
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-
-    def keep(self, made: Path, key: str) -> LocatedArtifact:
-        """Put the folder ``made`` on the shelf; another process that was faster wins."""
         found = self.find(key)
         if found is None:
             try:
                 made.rename(self._artifacts / key)
-            except OSError:  # somebody put it there this instant: a folder does not replace one that holds files
+            except OSError as error:  # somebody put it there this instant: a folder does not replace one with files
                 found = self.find(key)
                 if found is None:
-                    raise
+                    reason = error.strerror or error
+                    raise OutputError(f"{self._artifacts / key} cannot be written: {reason}; remove it") from error
         return found or read_sidecar(self._artifacts / key / SIDECAR)
 
 

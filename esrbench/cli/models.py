@@ -10,26 +10,47 @@ if TYPE_CHECKING:
     from esrbench.zoo import Entry
 
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+ALL = "all"
+
+
 @app.command()
 def models(
-    fetch: Annotated[str | None, typer.Option(metavar="NAME", help="Download NAME's weights, verified.")] = None,
+    fetch: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Download NAME's weights, verified; repeatable. `all`: every download."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
 ) -> None:
-    """List the models that have a name, or fetch the weights of one."""
-    from rich.console import Console
-
+    """List the models that have a name, or fetch the weights of some."""
     from esrbench import zoo
 
-    if fetch is not None:
-        entry = zoo.entry(fetch)
-        with Console(stderr=True).status(f"fetching {entry.source}"):
-            path = zoo.fetch(entry)
-        print(path)
+    if fetch:
+        _fetch(fetch)
     elif as_json:
         print(_json(zoo.ENTRIES))
     else:
         print("\n".join(_paragraph(entry) for entry in zoo.ENTRIES))
         print("The digests of downloads are third parties' pins; esrbench checks them before it reads a file.")
+
+
+def _fetch(names: list[str]) -> None:
+    """One after the other, every name checked before the first; what is whole stays when a later one fails."""
+    from rich.console import Console
+
+    from esrbench import zoo
+    from esrbench.cli.transfer import watching
+
+    named = [zoo.downloads() if name == ALL else (zoo.entry(name),) for name in names]
+    console = Console(stderr=True)
+    try:
+        for entry in dict.fromkeys(entry for entries in named for entry in entries):
+            with watching(console, entry.name) as watcher:
+                path = zoo.fetch(entry, watcher)
+            print(path, flush=True)
+    except KeyboardInterrupt:
+        console.print("interrupted: nothing is kept of the file that was under way", highlight=False)
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def _paragraph(entry: "Entry") -> str:

@@ -1,15 +1,14 @@
-import http.server
 import importlib.util
-import threading
-from functools import partial
 from hashlib import sha256
 
 import msgspec
 import pytest
 import torch
+from hosts import hosting, refused, whole
 
 from esrbench import cache, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
+from esrbench.download import OFFLINE_VARIABLE
 from esrbench.errors import CheckpointError, UnknownNameError
 
 PACKAGED = [entry.name for entry in zoo.ENTRIES if isinstance(entry.source, zoo.Packaged)]
@@ -31,22 +30,12 @@ def weights(tmp_path, random_model):
     return path
 
 
-class SilentHandler(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture
 def address(weights, monkeypatch):
-    """Where a server of this machine offers the checkpoint."""
+    """Where a host on this machine offers the checkpoint."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = partial(SilentHandler, directory=weights.parent)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/tiny.pth"
-        server.shutdown()
-        thread.join()
+    with hosting([whole(weights.read_bytes()), refused(404)]) as host:
+        yield host.url
 
 
 def download(url, content: bytes) -> zoo.Entry:
@@ -122,27 +111,36 @@ def test_a_file_with_another_digest_is_refused(own_cache):
 def test_a_download_is_fetched_once_verified_and_opened(address, weights, monkeypatch, capsys):
     entry = download(address, weights.read_bytes())
     monkeypatch.setattr(zoo, "ENTRIES", (entry,))
+    assert zoo.downloads() == (entry,)
     assert not entry.present()
     path = zoo.fetch(entry)
     assert path == entry.source.path()
     assert path.read_bytes() == weights.read_bytes()
-    weights.unlink()  # a second fetch does not ask for it again
-    assert zoo.fetch(entry) == path
+    assert zoo.fetch(entry) == path  # the host would refuse a second request
     assert zoo.open_model("tiny").spec == TINY
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_download_that_is_another_file_leaves_nothing(address):
-    entry = download(address, b"what was pinned")
-    with pytest.raises(CheckpointError, match=r"could not be fetched \(SHA256 hash"):
-        zoo.fetch(entry)
-    assert list(entry.source.path().parent.iterdir()) == []
+def test_a_damaged_download_is_fetched_again(address, weights):
+    entry = download(address, weights.read_bytes())
+    entry.source.path().parent.mkdir(parents=True)
+    entry.source.path().write_bytes(weights.read_bytes()[:-1])
+    assert zoo.fetch(entry).read_bytes() == weights.read_bytes()
 
 
-def test_an_address_that_does_not_answer_is_one_error(address, weights):
-    entry = download(address.replace("tiny", "other"), weights.read_bytes())
-    with pytest.raises(CheckpointError, match=r"could not be fetched \(404"):
+def test_offline_a_file_that_is_here_serves_and_another_is_asked_for_by_hand(weights, monkeypatch, own_cache):
+    entry = download("http://127.0.0.1:9/tiny.pth", weights.read_bytes())
+    monkeypatch.setattr(zoo, "ENTRIES", (entry,))
+    monkeypatch.setenv(OFFLINE_VARIABLE, "1")
+    by_hand = f"put {entry.source.url} .*at {own_cache / 'weights' / 'tiny.pth'}"
+    with pytest.raises(CheckpointError, match=f"ESRBENCH_OFFLINE forbids downloads; unset it, or {by_hand}"):
         zoo.fetch(entry)
+    with pytest.raises(CheckpointError, match=f"its weights are not here; {by_hand}"):
+        zoo.open_model("tiny")
+    entry.source.path().parent.mkdir(parents=True)
+    entry.source.path().write_bytes(weights.read_bytes())
+    assert zoo.fetch(entry) == entry.source.path()
+    assert zoo.open_model("tiny").spec == TINY
 
 
 def test_packaged_weights_are_not_fetched_but_checked(weights, monkeypatch):
