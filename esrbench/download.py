@@ -68,7 +68,7 @@ def download(url: str, sha256: str, path: Path, watcher: Watcher, patience: Pati
         CheckpointError: downloads are forbidden, the host cannot be reached or fails, or the file is another one.
         OutputError: the file cannot be written.
     """
-    by_hand = f"put {url} (sha256 {sha256}) at {path}"
+    by_hand = f"put the file (sha256 {sha256}) at {path}"
     if offline():
         raise CheckpointError(f"{url} was asked for, but {OFFLINE_VARIABLE} forbids downloads; unset it, or {by_hand}")
     import pooch  # noqa: PLC0415

@@ -197,7 +197,7 @@ def test_a_host_that_cannot_be_reached_is_said_with_what_to_do(fetch, path):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.pth"
         with pytest.raises(CheckpointError) as caught:
             fetch(url)
-    said = f"{url} could not be fetched: the host cannot be reached, after 3 attempts; try again, or put {url} (sha256 "
+    said = f"{url} could not be fetched: the host cannot be reached, after 3 attempts; try again, or put the file (sha256 "
     assert str(caught.value).startswith(said)
     assert str(caught.value).endswith(f") at {path}")
 
@@ -208,7 +208,7 @@ def test_offline_refuses_at_once_and_says_which_file_to_put_where(fetch, path, m
         fetch(host.url)
     digest = sha256(CONTENT).hexdigest()
     assert "ESRBENCH_OFFLINE forbids downloads" in str(caught.value)
-    assert f"put {host.url} (sha256 {digest}) at {path}" in str(caught.value)
+    assert f"put the file (sha256 {digest}) at {path}" in str(caught.value)
     assert not host.asked
     assert not path.parent.exists()
 
