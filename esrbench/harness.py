@@ -1,71 +1,44 @@
 """A run: the reference first, then round after round of fresh processes, each launch on disk before the next starts."""
 
-import tempfile
 import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Iterable, Sequence
 
-import msgspec
-
-from esrbench import schedule
+from esrbench import rounds, schedule, scratch
 from esrbench.errors import UnavailableError
-from esrbench.launcher import Inputs, Launcher, now
+from esrbench.launcher import Launcher, now
 from esrbench.measure import LoopPlan
+from esrbench.plan import Plan, Progress, Refusal
 from esrbench.record import Case, LaunchRecord, RunEnd, Status
 from esrbench.store import RunWriter
-from esrbench.suite import Suite
 from esrbench.target import REFERENCE
-
-MEASURED = frozenset({Status.OK, Status.WRONG})
+from esrbench.wording import counted
 
 HUNG_FACTOR = 5
-"""A launch that takes this many times what the same case took in round one is ended, lest it use up the budget."""
-
-
-class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a case is not launched at all."""
-
-    status: Status
-    reason: str
-    remedy: str | None = None
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, prepared: from here on only processes are started and files written."""
-
-    suite: Suite
-    inputs: Inputs
-    cases: tuple[Case, ...]
-    refused: Mapping[Case, Refusal]
-    late: frozenset[Case] = frozenset()  # known to be slow (software devices): launched last in round one
-
-
-class Progress(Protocol):
-    """What a run tells whoever watches it: between launches only, never while one runs."""
-
-    def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
-        """A launch is about to start; None: too early for an estimate."""
-
-    def finished(self, record: LaunchRecord) -> None:
-        """A launch's record is on disk."""
-
-    def note(self, text: str) -> None:
-        """Something that a reader of the result should know."""
+"""A launch that takes this many times what the same case took before is ended, lest it use up the budget."""
 
 
 class Harness:
-    """Runs a :class:`Plan` into one folder. ``clock_s`` is monotonic, in seconds."""
+    """Runs a :class:`Plan` into one folder. ``clock_s`` is monotonic, in seconds.
+
+    What is launched next follows from the plan, the budget and the launches so far alone: a run that was cut short
+    goes on, from the ``launched`` that are on disk, as if it had not been.
+    """
 
     def __init__(
-        self, plan: Plan, writer: RunWriter, progress: Progress, clock_s: Callable[[], float] = time.monotonic
+        self,
+        plan: Plan,
+        writer: RunWriter,
+        progress: Progress,
+        clock_s: Callable[[], float] = time.monotonic,
+        launched: Sequence[LaunchRecord] = (),
     ) -> None:
         self._plan = plan
         self._suite = plan.suite
         self._writer = writer
         self._progress = progress
         self._clock_s = clock_s
-        self._sequence = 0
+        self._launches = list(launched)
+        self._deadline_s = 0.0
         self._notes: list[str] = []
 
     def run(self) -> RunEnd:
@@ -73,78 +46,108 @@ class Harness:
 
         Raises:
             UnavailableError: the reference cannot be drawn, so nothing can be compared.
+            OutputError: a file cannot be written; what was written before is whole.
+            KeyboardInterrupt: the user stopped the run; that is on disk too.
         """
-        for case, refusal in self._plan.refused.items():
-            self._not_launched(case, refusal)
-        with tempfile.TemporaryDirectory(prefix="esrbench-") as scratch:
-            launcher = Launcher(self._plan.inputs, self._writer, Path(scratch))
-            self._draw_references(launcher)
-            begin_s = self._clock_s()
-            deadline_s = begin_s + self._suite.budget_s
-            cost_s = self._first_round(launcher, deadline_s)
-            self._further_rounds(launcher, cost_s, deadline_s)
-        end = RunEnd(ended_at=now(), elapsed_s=self._clock_s() - begin_s, notes=tuple(self._notes))
+        try:
+            self._measure()
+        except KeyboardInterrupt:
+            self._writer.interrupted(self._end(interrupted=True), self._next_sequence())
+            raise
+        self._note_single_launches()
+        end = self._end(interrupted=False)
         self._writer.end(end)
         return end
 
+    def _measure(self) -> None:
+        recorded = {launch.case for launch in self._launches}
+        for case, refusal in self._plan.refused.items():
+            if case not in recorded:
+                self._not_launched(case, refusal)
+        with scratch.folder() as folder:
+            launcher = Launcher(self._plan.inputs, self._writer, folder)
+            self._draw_references(launcher)
+            self._deadline_s = self._clock_s() + self._suite.budget_s - _spent_s(self._launches)
+            self._first_round(launcher)
+            for round_ in range(1, self._suite.max_rounds):
+                if not self._round(launcher, round_):
+                    break
+
     def _draw_references(self, launcher: Launcher) -> None:
         for workload in self._plan.inputs.workloads:
-            self._progress.starting(f"{REFERENCE} draws the reference", len(self._launchable()), None)
+            self._progress.starting(f"{REFERENCE} draws the reference", len(self._plan.launchable), None)
             outcome = launcher.draw_reference(workload, self._suite.timeout_s)
             if outcome.status is not Status.OK:
                 raise UnavailableError(f"{REFERENCE} could not draw the reference: {outcome.reason}", outcome.remedy)
 
-    def _first_round(self, launcher: Launcher, deadline_s: float) -> dict[Case, float]:
-        """Launch every case once; returns how many seconds each took that measured."""
-        order = schedule.shuffled(self._launchable(), 0, self._suite.seed)
-        cost_s: dict[Case, float] = {}
-        for position, case in enumerate(sorted(order, key=self._plan.late.__contains__)):
-            left_s = deadline_s - self._clock_s()
+    def _first_round(self, launcher: Launcher) -> None:
+        """Launch every case once, those known to be slow last."""
+        order = schedule.shuffled(self._plan.launchable, 0, self._suite.seed)
+        cases = self._without_launched(sorted(order, key=self._plan.late.__contains__), 0)
+        for position, case in enumerate(cases):
+            left_s = self._deadline_s - self._clock_s()
             if left_s <= 0:
                 reason = f"the budget of {self._suite.budget_s:g} s ended before its first launch"
                 self._not_launched(case, Refusal(status=Status.TIMEOUT, reason=reason, remedy="raise --budget"))
                 continue
-            self._progress.starting(_title(case), len(order) - position, None)
-            timeout_s = min(self._suite.timeout_s, max(left_s, 1.0))
-            record = self._launch(launcher, case, 0, self._suite.measure_s, timeout_s)
-            if record.status in MEASURED and record.wall_ns is not None:
-                cost_s[case] = record.wall_ns / 1e9
-        return cost_s
+            self._progress.starting(_title(case), len(cases) - position, None)
+            self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
 
-    def _further_rounds(self, launcher: Launcher, cost_s: Mapping[Case, float], deadline_s: float) -> None:
-        """Repeat the cases that fit, in rounds, until the budget is used."""
-        left_s = deadline_s - self._clock_s()
-        chosen = schedule.repeated(cost_s, left_s, self._suite.max_rounds)
-        costs = {case: cost_s[case] for case in chosen}
-        rounds = schedule.further_rounds(costs, left_s, self._suite.max_rounds)
-        measure_s = schedule.longer_measure_s(self._suite.measure_s, costs, rounds, left_s)
-        if self._suite.max_rounds > 1:
-            self._note_single_launches([case for case in cost_s if rounds == 0 or case not in costs])
-        launches = [
-            (round_, case)
-            for round_ in range(1, rounds + 1)
-            for case in schedule.shuffled(chosen, round_, self._suite.seed)
-        ]
-        for position, (round_, case) in enumerate(launches):
-            if self._clock_s() + costs[case] > deadline_s:
-                self._note(f"the budget ended in round {round_ + 1}: {len(launches) - position} launches were left out")
-                return
-            seconds_left = min(deadline_s - self._clock_s(), sum(costs[later] for _, later in launches[position:]))
-            self._progress.starting(_title(case), len(launches) - position, seconds_left)
-            hung_s = HUNG_FACTOR * (costs[case] + measure_s)
-            self._launch(launcher, case, round_, measure_s, min(self._suite.timeout_s, hung_s))
+    def _round(self, launcher: Launcher, round_: int) -> bool:
+        """Launch again what fits the budget; False where that is the end."""
+        before = [launch for launch in self._launches if launch.round < round_]
+        cost_s = schedule.costs_s(before, despite_failure=self._plan.compared_with)
+        repeatable = {case: cost for case, cost in cost_s.items() if case not in self._plan.once}
+        chosen = schedule.taking_part(repeatable, self._left_s(round_), round_, self._plan.compared_with)
+        if not chosen or self._are_known(before, chosen, round_):
+            return False
+        # All are shuffled, then picked: the order is the seed's, whatever the cases happened to cost.
+        order = schedule.shuffled(self._plan.launchable, round_, self._suite.seed)
+        cases = self._without_launched([case for case in order if case in chosen], round_)
+        for position, case in enumerate(cases):
+            if self._clock_s() + cost_s[case] > self._deadline_s:
+                left_out = counted(len(cases) - position, "launch")
+                self._note(f"the budget ended in round {round_ + 1}: {left_out} left out")
+                return False
+            self._progress.starting(_title(case), *self._left(cases[position:], chosen, cost_s, round_))
+            hung_s = HUNG_FACTOR * (cost_s[case] + self._suite.measure_s)
+            self._launch(launcher, case, round_, min(self._suite.timeout_s, hung_s))
+        return True
 
-    def _launch(self, launcher: Launcher, case: Case, round_: int, measure_s: float, timeout_s: float) -> LaunchRecord:
-        loop = LoopPlan(warmup_s=self._suite.warmup_s, measure_s=measure_s)
-        record = launcher.launch(case, sequence=self._sequence, round_=round_, loop=loop, timeout_s=timeout_s)
-        return self._keep(record)
+    def _left_s(self, round_: int) -> float:
+        """What the budget had left when the round began."""
+        if any(launch.round == round_ for launch in self._launches):  # cut short within it
+            return self._suite.budget_s - _spent_s(launch for launch in self._launches if launch.round < round_)
+        return self._deadline_s - self._clock_s()
+
+    def _are_known(self, launches: Sequence[LaunchRecord], cases: Sequence[Case], round_: int) -> bool:
+        """Whether every case is known as precisely as was asked."""
+        percent = self._suite.precision_percent
+        if percent is None or not rounds.are_narrow(launches, cases, REFERENCE, percent / 100):
+            return False
+        self._note(f"ended after {counted(round_, 'round')}: every interval was within ± {percent:g} %")
+        return True
+
+    def _left(
+        self, cases: Sequence[Case], chosen: Sequence[Case], cost_s: dict[Case, float], round_: int
+    ) -> tuple[int, float]:
+        """Launches and seconds left, at most, as this round plans them."""
+        round_s = sum(cost_s[case] for case in chosen)
+        this_s = sum(cost_s[case] for case in cases)
+        later = min(self._suite.max_rounds - round_ - 1, int((self._deadline_s - self._clock_s() - this_s) / round_s))
+        return len(cases) + max(later, 0) * len(chosen), this_s + max(later, 0) * round_s
+
+    def _launch(self, launcher: Launcher, case: Case, round_: int, timeout_s: float) -> None:
+        loop = LoopPlan(warmup_s=self._suite.warmup_s, measure_s=self._suite.measure_s)
+        sequence = self._next_sequence()
+        self._keep(launcher.launch(case, sequence=sequence, round_=round_, loop=loop, timeout_s=timeout_s))
 
     def _not_launched(self, case: Case, refusal: Refusal) -> None:
         artifact = self._plan.inputs.artifacts.get(case)
         self._keep(
             LaunchRecord(
                 case=case,
-                sequence=self._sequence,
+                sequence=self._next_sequence(),
                 round=0,
                 status=refusal.status,
                 reason=refusal.reason,
@@ -154,24 +157,42 @@ class Harness:
             )
         )
 
-    def _keep(self, record: LaunchRecord) -> LaunchRecord:
+    def _keep(self, record: LaunchRecord) -> None:
         self._writer.launch(record)
-        self._sequence += 1
+        self._launches.append(record)
         self._progress.finished(record)
-        return record
 
-    def _launchable(self) -> list[Case]:
-        return [case for case in self._plan.cases if case not in self._plan.refused]
+    def _without_launched(self, cases: Sequence[Case], round_: int) -> list[Case]:
+        launched = {launch.case for launch in self._launches if launch.round == round_}
+        return [case for case in cases if case not in launched]
 
-    def _note_single_launches(self, cases: list[Case]) -> None:
-        if cases:
-            names = ", ".join(_title(case) for case in cases)
-            self._note(f"launched once only, as further rounds did not fit the budget: {names}")
+    def _next_sequence(self) -> int:
+        return max((launch.sequence for launch in self._launches), default=-1) + 1
+
+    def _end(self, *, interrupted: bool) -> RunEnd:
+        elapsed_s = self._clock_s() - self._deadline_s + self._suite.budget_s if self._deadline_s else 0.0
+        return RunEnd(ended_at=now(), elapsed_s=elapsed_s, notes=tuple(self._notes), interrupted=interrupted)
+
+    def _note_single_launches(self) -> None:
+        if self._suite.max_rounds == 1:
+            return
+        measured = [launch.case for launch in self._launches if launch.status is Status.OK]
+        single = [case for case in dict.fromkeys(measured) if measured.count(case) == 1]
+        for cases, why in (
+            ([case for case in single if case in self._plan.once], "as its device is software"),
+            ([case for case in single if case not in self._plan.once], "as further rounds did not fit the budget"),
+        ):
+            if cases:
+                self._note(f"launched once only, {why}: {', '.join(map(_title, cases))}")
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
         self._progress.note(text)
 
 
+def _spent_s(launches: Iterable[LaunchRecord]) -> float:
+    return sum((launch.wall_ns or 0) / 1e9 for launch in launches)
+
+
 def _title(case: Case) -> str:
-    return f"{case.target} {case.workload}"
+    return f"{case.target} {case.workload}{' (control)' if case.control else ''}"

@@ -9,11 +9,11 @@ from esrbench import __version__, environment, export, plugins, probe, workload,
 from esrbench.artifact import Format, LocatedArtifact
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.exporter import ExportOptions
-from esrbench.harness import Plan, Refusal
 from esrbench.launcher import Inputs, now
+from esrbench.plan import Plan, Refusal
 from esrbench.record import Case, ModelRecord, RunRecord, Status
 from esrbench.runner import Availability, DeviceType
-from esrbench.store import RunWriter
+from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import REFERENCE, Precision, Target
 from esrbench.workload import PreparedWorkload
@@ -28,20 +28,26 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     refused: Mapping[Target, Refusal]
     artifacts: Mapping[Target, LocatedArtifact]
-    late: frozenset[Target]
+    software: frozenset[Target]
     workloads: tuple[PreparedWorkload, ...]
     suite: Suite
 
 
-def prepare(suite: Suite, threads: int, say: Say) -> Prepared:
+def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -> Prepared:
     """Check everything that can be wrong with ``suite``, then export what its targets need.
+
+    The pixels are those of the run ``recorded`` where one goes on, whatever has become of the picture since.
 
     Raises:
         UsageError: an unknown model, target or picture, a tile that cannot be.
         UnavailableError: none of the targets can run here.
     """
     model = zoo.open_model(suite.model)
-    workloads = tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
+    workloads = (
+        tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
+        if recorded is None
+        else _recorded_workloads(recorded, model.spec.unshuffle)
+    )
     say("asking every runtime what it can run here")
     asked = _asked(suite)
     refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
@@ -61,14 +67,15 @@ def prepare(suite: Suite, threads: int, say: Say) -> Prepared:
         model=ModelRecord(name=model.name, spec=model.spec, weights_sha256=model.weights_sha256, source=model.source),
         reference=REFERENCE,
         workloads=tuple(prepared.record for prepared in workloads),
-        cases=tuple(Case(target=target, workload=each.record.id) for each in workloads for target in targets),
+        cases=_cases(targets, [each.record.id for each in workloads], _control(suite, usable)),
         environment=environment.describe(),
+        settings=suite,
     )
     return Prepared(
         record=record,
         refused=refused | {target: failed[target] for target in usable if target in failed},
         artifacts=artifacts,
-        late=frozenset(entry.target for entry in asked if entry.device_type is DeviceType.SOFTWARE),
+        software=frozenset(entry.target for entry in asked if entry.device_type is DeviceType.SOFTWARE),
         workloads=workloads,
         suite=suite,
     )
@@ -81,25 +88,60 @@ def begin(prepared: Prepared, out: Path) -> tuple[Plan, RunWriter]:
         OutputError: the folder holds something, or cannot be written.
     """
     writer = RunWriter.create(out, prepared.record)
-    pictures: dict[str, Path] = {}
     for each in prepared.workloads:
-        pictures[each.record.id] = writer.pictures / f"input.{each.record.id}.png"
-        each.save(pictures[each.record.id])
+        each.save(writer.input_picture(each.record.id))
+    return plan_of(prepared, writer), writer
+
+
+def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
+    """What is launched, on the pictures in ``writer``'s folder."""
     cases = prepared.record.cases
     inputs = Inputs(
         workloads={each.record.id: each.record for each in prepared.workloads},
-        pictures=pictures,
+        pictures={each.record.id: writer.input_picture(each.record.id) for each in prepared.workloads},
         artifacts={case: prepared.artifacts[case.target] for case in cases if case.target in prepared.artifacts},
         reference=prepared.artifacts[REFERENCE],
     )
-    plan = Plan(
+    software = frozenset(case for case in cases if case.target in prepared.software)
+    return Plan(
         suite=prepared.suite,
         inputs=inputs,
         cases=cases,
         refused={case: prepared.refused[case.target] for case in cases if case.target in prepared.refused},
-        late=frozenset(case for case in cases if case.target in prepared.late),
+        late=software,
+        once=frozenset() if prepared.suite.targets else software,  # asked for by name, it is there to be timed
     )
-    return plan, writer
+
+
+def _cases(targets: Sequence[Target], workloads: Sequence[str], control: Target | None) -> tuple[Case, ...]:
+    """Every target on every workload, and the control on the first one."""
+    cases = [Case(target=target, workload=workload) for workload in workloads for target in targets]
+    if control is None:
+        return tuple(cases)
+    twin = Case(target=control, workload=workloads[0])
+    cases.insert(cases.index(twin) + 1, msgspec.structs.replace(twin, control=True))
+    return tuple(cases)
+
+
+def _control(suite: Suite, usable: Sequence[Target]) -> Target | None:
+    """What is measured twice: the reference, with whose noise every speed-up is made.
+
+    Where a suite is for devices it is the first target on one: they, and not the reference's CPU, are what it compares.
+    Without a second round there is nothing to tell apart.
+    """
+    if not suite.control or suite.max_rounds < 2 or not usable:
+        return None
+    if REFERENCE in usable and not _is_for_devices(suite):
+        return REFERENCE
+    return next((target for target in usable if target != REFERENCE), usable[0])
+
+
+def _recorded_workloads(run: Run, multiple: int) -> tuple[PreparedWorkload, ...]:
+    """The pixels that a run measures, as it keeps them; checked by their hash."""
+    writer = RunWriter(run.folder)
+    return tuple(
+        workload.load(record, writer.input_picture(record.id), multiple=multiple) for record in run.record.workloads
+    )
 
 
 def _asked(suite: Suite) -> tuple[Availability, ...]:
@@ -143,6 +185,10 @@ def _artifacts(
             wanted = (plugins.format_for(runner), runner.artifact_precision(target))
         except UnavailableError as none:  # no exporter for one runtime must not end the run of the others
             failed[target] = Refusal(status=Status.UNAVAILABLE, reason=none.reason, remedy=none.remedy)
+            continue
+        except Exception as raised:  # nor must a plug-in that raises
+            reason = f"its runner could not say which artifact it wants: {type(raised).__name__}: {raised}"
+            failed[target] = Refusal(status=Status.ERROR, reason=reason)
             continue
         if wanted not in made:
             made[wanted] = _export(model, *wanted, say)

@@ -6,6 +6,7 @@ from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Artifact
 from esrbench.codec import Value
 from esrbench.runner import Placement
+from esrbench.suite import Suite
 from esrbench.target import Target
 
 SCHEMA_VERSION = 2
@@ -190,12 +191,30 @@ class RunRecord(Value, frozen=True, kw_only=True):
     workloads: tuple[Workload, ...]
     cases: tuple[Case, ...]
     environment: Environment
+    settings: Suite | None = None  # all that was asked for, from which the run can go on; None: schema 1
+
+    @property
+    def control(self) -> Case | None:
+        """The case that was measured under a second name."""
+        return next((case for case in self.cases if case.control), None)
+
+
+class Resumption(Value, frozen=True, kw_only=True):
+    """Written when a run that was cut short goes on."""
+
+    schema_version: int = SCHEMA_VERSION
+    resumed_at: str  # ISO 8601, UTC
+    sequence: int  # of the first launch from here on
+    esrbench_version: str
+    environment: Environment  # of now
+    changes: tuple[str, ...]  # in words: what is not as it was, and was allowed
 
 
 class RunEnd(Value, frozen=True, kw_only=True):
-    """Written when a run has come to its end; absent when it was cut short."""
+    """Written when a run has come to its end, or when its user stopped it; absent when it was killed."""
 
     schema_version: int = SCHEMA_VERSION
     ended_at: str
     elapsed_s: float
     notes: tuple[str, ...]  # in words: what was left out, and why
+    interrupted: bool = False  # by its user: the run can be resumed

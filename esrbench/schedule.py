@@ -1,15 +1,12 @@
-"""Which case is launched when: seeded random order within a round, rounds and passes planned from the first one."""
+"""Which case is launched when: seeded random order within a round, each round planned from what is known by then."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from esrbench.record import Case
-from esrbench.target import REFERENCE
+from esrbench.record import Case, LaunchRecord, Status
 
 MIN_ROUNDS = 3
-"""Rounds in which a case must fit to be repeated at all: two launches give an interval too wide to say anything."""
-
-MAX_MEASURE_S = 10.0
+"""Rounds that each case should reach before any gets more: two launches give an interval too wide to say anything."""
 
 
 def shuffled(cases: Sequence[Case], round_: int, seed: int) -> tuple[Case, ...]:
@@ -19,33 +16,45 @@ def shuffled(cases: Sequence[Case], round_: int, seed: int) -> tuple[Case, ...]:
     return tuple(order)
 
 
-def repeated(cost_s: Mapping[Case, float], left_s: float, max_rounds: int) -> tuple[Case, ...]:
-    """The cases to launch again after round one: the baseline, then as many, cheapest first, as reach `MIN_ROUNDS`.
+def costs_s(launches: Iterable[LaunchRecord], despite_failure: Collection[Case] = ()) -> dict[Case, float]:
+    """Seconds that the next launch of each case will take, as far as is known: the least that one took.
 
-    A case that one launch shows to be too slow for that keeps its one launch, so that the others get their rounds.
+    The least, because a disturbance only ever adds: a first launch that something else slowed down must not deny its
+    case the rounds that would show it. Cases of which a launch did not end ok have no speed and are left out, but for
+    those that others are compared with, ``despite_failure``.
     """
-    if max_rounds < MIN_ROUNDS:
-        return tuple(cost_s) if sum(cost_s.values()) * (max_rounds - 1) <= left_s and max_rounds > 1 else ()
+    found: dict[Case, float] = {}
+    failed: set[Case] = set()
+    for launch in launches:
+        if launch.status is not Status.OK:
+            failed.add(launch.case)
+        elif launch.wall_ns is not None:
+            found[launch.case] = min(found.get(launch.case, float("inf")), launch.wall_ns / 1e9)
+    return {case: cost_s for case, cost_s in found.items() if case not in failed or case in despite_failure}
+
+
+def taking_part(
+    cost_s: Mapping[Case, float], left_s: float, round_: int, leaders: Collection[Case] = ()
+) -> tuple[Case, ...]:
+    """The cases of a round after the first: the ``leaders``, with which others are compared, then the cheapest.
+
+    Until :data:`MIN_ROUNDS` are done a case takes part only if all rounds up to there fit in ``left_s`` with it: the
+    others then get theirs. After that a round of its own is enough, so that one too slow, or disturbed whenever it was
+    launched, comes back as soon as there is room. On a workload whose leaders do not fit nothing is launched, nor are
+    they where nothing follows.
+    """
+    rounds = max(1, MIN_ROUNDS - round_)
     chosen: list[Case] = []
     spent_s = 0.0
-    for case in sorted(cost_s, key=lambda case: (case.target != REFERENCE, cost_s[case])):
-        spent_s += cost_s[case] * (MIN_ROUNDS - 1)
-        if spent_s > left_s:
-            break
-        chosen.append(case)
-    return tuple(chosen)
+    for case in sorted(cost_s, key=lambda case: (case not in leaders, cost_s[case])):
+        led_by = {leader for leader in leaders if leader.workload == case.workload and leader in cost_s}
+        if spent_s + cost_s[case] * rounds <= left_s and (case in led_by or led_by <= set(chosen)):
+            spent_s += cost_s[case] * rounds
+            chosen.append(case)
+    return tuple(case for case in chosen if case not in leaders or _is_followed(case, chosen, cost_s, leaders))
 
 
-def further_rounds(cost_s: Mapping[Case, float], left_s: float, max_rounds: int) -> int:
-    """How many more rounds of all these cases fit in ``left_s``."""
-    round_s = sum(cost_s.values())
-    return min(max_rounds - 1, int(left_s / round_s)) if round_s > 0 else 0
-
-
-def longer_measure_s(measure_s: float, cost_s: Mapping[Case, float], rounds: int, left_s: float) -> float:
-    """How long each launch of the further rounds may measure: the time that those rounds leave is shared out."""
-    launches = rounds * len(cost_s)
-    if launches == 0:
-        return measure_s
-    spare_s = left_s - rounds * sum(cost_s.values())
-    return min(MAX_MEASURE_S, measure_s + max(0.0, spare_s) / launches)
+def _is_followed(leader: Case, chosen: Iterable[Case], every: Iterable[Case], leaders: Collection[Case]) -> bool:
+    """Whether another case of its workload takes part, or there is none at all."""
+    followers = {case for case in every if case.workload == leader.workload and case not in leaders}
+    return not followers or not followers.isdisjoint(chosen)

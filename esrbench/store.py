@@ -5,6 +5,8 @@ results/NAME/
 ├── launches/0000.json …          one a launch, written before the next one starts
 ├── pictures/                     input.WORKLOAD.png, reference.WORKLOAD.png, TARGET.WORKLOAD.png
 ├── logs/0000.txt …               what each launch's process printed
+├── interrupted.0012.json         its user stopped the run before launch 12
+├── resumed.0012.json             the run went on with launch 12
 └── end.json                      absent when the run was cut short
 """
 
@@ -17,12 +19,13 @@ import msgspec
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.migration import OLDEST, to_current
-from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, RunEnd, RunRecord
+from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord
 
-R = TypeVar("R", RunRecord, LaunchRecord, RunEnd)
+R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption)
 
 RUN_FILE = "run.json"
 END_FILE = "end.json"
+LAUNCHES = "launches"
 
 
 class _Versioned(msgspec.Struct):
@@ -38,6 +41,8 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord
     launches: tuple[LaunchRecord, ...]  # in order of sequence
     end: RunEnd | None
+    interruptions: tuple[RunEnd, ...] = ()  # each time that its user stopped it
+    resumptions: tuple[Resumption, ...] = ()
 
     @property
     def name(self) -> str:
@@ -78,7 +83,7 @@ class RunWriter:
         check_new_folder(folder)
         writer = cls(folder)
         try:
-            for part in (folder / "launches", writer.pictures, writer.logs):
+            for part in (folder / LAUNCHES, writer.pictures, writer.logs):
                 part.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(
@@ -87,13 +92,29 @@ class RunWriter:
         write_once(folder / RUN_FILE, encode(record))
         return writer
 
+    def input_picture(self, workload: str) -> Path:
+        """Where a workload's pixels are kept."""
+        return self.pictures / f"input.{workload}.png"
+
     def launch(self, record: LaunchRecord) -> None:
         """Write a launch's record: it is on disk when this returns."""
-        write_once(self.folder / "launches" / f"{record.sequence:04d}.json", encode(record))
+        write_once(self.folder / LAUNCHES / f"{record.sequence:04d}.json", encode(record))
 
     def end(self, record: RunEnd) -> None:
         """Write that the run came to its end."""
         write_once(self.folder / END_FILE, encode(record))
+
+    def interrupted(self, record: RunEnd, sequence: int) -> None:
+        """Write that its user stopped the run before launch ``sequence``; said once, however often that happens."""
+        file = self.folder / f"interrupted.{sequence:04d}.json"
+        if not file.exists():
+            write_once(file, encode(record))
+
+    def resumed(self, record: Resumption) -> None:
+        """Write that the run goes on; the last time counts where no launch came of an earlier one."""
+        file = self.folder / f"resumed.{record.sequence:04d}.json"
+        file.unlink(missing_ok=True)
+        write_once(file, encode(record))
 
 
 def picture_name(case: Case) -> str:
@@ -152,11 +173,18 @@ def read_run(folder: Path) -> Run:
     """
     record = _read(folder / RUN_FILE, RunRecord)
     launches = sorted(
-        (_read(path, LaunchRecord) for path in (folder / "launches").glob("[0-9]*.json")),
+        (_read(path, LaunchRecord) for path in (folder / LAUNCHES).glob("[0-9]*.json")),
         key=lambda launch: launch.sequence,
     )
     end = _read(folder / END_FILE, RunEnd) if (folder / END_FILE).exists() else None
-    return Run(folder=folder, record=record, launches=tuple(launches), end=end)
+    return Run(
+        folder=folder,
+        record=record,
+        launches=tuple(launches),
+        end=end,
+        interruptions=tuple(_read(path, RunEnd) for path in sorted(folder.glob("interrupted.[0-9]*.json"))),
+        resumptions=tuple(_read(path, Resumption) for path in sorted(folder.glob("resumed.[0-9]*.json"))),
+    )
 
 
 def _read(path: Path, type_: type[R]) -> R:

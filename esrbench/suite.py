@@ -13,6 +13,9 @@ from esrbench.target import Target
 MIN_BUDGET_S = 10.0
 """Below this not even one process of a deep-learning runtime is sure to start and load a model."""
 
+MAX_PRECISION_PERCENT = 50.0
+"""An interval that reaches further than this tells nothing apart that anyone would mistake."""
+
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -45,6 +48,8 @@ class Suite(Value, frozen=True, kw_only=True):
     devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
     max_rounds: int = 5
+    precision_percent: float | None = None  # rounds end when every interval is within ± this; None: with the budget
+    control: bool = True  # measure one case under a second name too: what differs between the two is noise
     timeout_s: float = 240.0  # of one launch
     warmup_s: float = 3.0
     measure_s: float = 1.0
@@ -55,6 +60,11 @@ class Suite(Value, frozen=True, kw_only=True):
             raise UsageError(f"suite {self.name!r} names no workload; add a [[workloads]] table")
         if self.max_rounds < 1 or min(self.timeout_s, self.measure_s) <= 0 or self.warmup_s < 0:
             raise UsageError(f"suite {self.name!r}: max_rounds, timeout_s and measure_s must be positive")
+        if self.precision_percent is not None and not 0 < self.precision_percent <= MAX_PRECISION_PERCENT:
+            raise UsageError(
+                f"a precision of {self.precision_percent:g} % was asked for; it must be above 0 and at most "
+                f"{MAX_PRECISION_PERCENT:g} %"
+            )
         check_budget(self.budget_s)
         ids = [workload.id for workload in self.workloads]
         if len(set(ids)) != len(ids):
@@ -99,6 +109,18 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
+def percent(text: str) -> float:
+    """``1%``, ``1 %`` or ``0.5`` in per cent.
+
+    Raises:
+        UsageError: no such form.
+    """
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*%?\s*", text)
+    if match is None:
+        raise UsageError(f"precision {text!r} is no percentage; write for example 1% or 0.5%")
+    return float(match[1])
+
+
 def check_budget(budget_s: float) -> None:
     """Refuse a budget in which nothing can be measured.
 
@@ -128,6 +150,7 @@ class Overrides(Value, frozen=True, kw_only=True):
     halo: int | None = None
     batches: tuple[int, ...] = ()
     budget_s: float | None = None
+    precision_percent: float | None = None
 
 
 def override(suite: Suite, wanted: Overrides) -> Suite:
@@ -143,6 +166,8 @@ def override(suite: Suite, wanted: Overrides) -> Suite:
         suite = replace(suite, targets=wanted.targets)
     if wanted.budget_s is not None:
         suite = replace(suite, budget_s=wanted.budget_s)
+    if wanted.precision_percent is not None:
+        suite = replace(suite, precision_percent=wanted.precision_percent)
     return replace(suite, workloads=_workloads(suite.workloads, wanted))
 
 

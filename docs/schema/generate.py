@@ -4,9 +4,14 @@ import json
 from pathlib import Path
 
 from esrbench.codec import schema
-from esrbench.record import LaunchRecord, RunEnd, RunRecord
+from esrbench.record import LaunchRecord, Resumption, RunEnd, RunRecord
 
-FILES = {"run.schema.json": RunRecord, "launch.schema.json": LaunchRecord, "end.schema.json": RunEnd}
+FILES = {
+    "run.schema.json": RunRecord,
+    "launch.schema.json": LaunchRecord,
+    "end.schema.json": RunEnd,  # interrupted.NNNN.json too
+    "resumed.schema.json": Resumption,
+}
 
 
 def generated() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """``esrbench bench``: measure, record, report."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,16 +8,15 @@ import typer
 from esrbench.cli import app
 
 if TYPE_CHECKING:
-    from esrbench.record import Status
-    from esrbench.suite import Suite
+    from esrbench.likeness import Aspect
 
-WRONG_PICTURE = 1
-NOTHING_MEASURED = 3
-INTERRUPTED = 130  # 128 + SIGINT, as shells count
+WITH_RESUME = frozenset({"resume", "allow", "no_wait", "reports", "as_json"})
+"""Options that do not change a plan."""
 
 
 @app.command()
 def bench(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="A preset (quick, full, gpu) or FILE.toml.")] = "quick",
     model: Annotated[str | None, typer.Option(help="A zoo name or a checkpoint; see `esrbench models`.")] = None,
     target: Annotated[
@@ -30,13 +28,27 @@ def bench(
     batch: Annotated[list[int] | None, typer.Option(help="Tiles a batch; repeatable.")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads of every target. Default: the usable cores.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time for measured launches, such as 90s or 4m.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="End before the budget once every interval is within ± this, such as 1%.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: results/<date and time>.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, which was cut short.")] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="With --resume, what may have changed: machine, weights, workload, threads or versions."),
+    ] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another run measures here.")] = False,
     reports: Annotated[Path, typer.Option(help="Where the report's folder is put.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run the same tiles through every target; record speed, memory and fidelity, and report them side by side."""
     from esrbench import suite as suites
+    from esrbench.cli.measuring import NewRun, RestOfRun, measure
 
+    if resume is not None:
+        _refuse_plan_options(context, resume)
+        rest = RestOfRun(folder=resume.resolve(), allowed=_aspects(allow or []))
+        raise typer.Exit(measure(rest, reports, wait=not no_wait, as_json=as_json))
     wanted = suites.Overrides(
         model=model,
         targets=tuple(target or ()),
@@ -45,55 +57,40 @@ def bench(
         halo=halo,
         batches=tuple(batch or ()),
         budget_s=suites.seconds(budget) if budget is not None else None,
+        precision_percent=suites.percent(precision) if precision is not None else None,
     )
-    chosen = suites.override(suites.load(suite), wanted)
-    folder = out or Path("results") / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    raise typer.Exit(_measured(chosen, threads, folder, reports / folder.name, as_json=as_json))
+    new = NewRun(suite=suites.override(suites.load(suite), wanted), threads=_checked(threads), out=out)
+    raise typer.Exit(measure(new, reports, wait=not no_wait, as_json=as_json))
 
 
-def _measured(suite: "Suite", threads: int | None, folder: Path, report: Path, *, as_json: bool) -> int:
-    """Make the run and its report; returns the exit code."""
-    from rich.console import Console
-
-    from esrbench import environment, prepare, store
-    from esrbench.cli.progress import watching
-    from esrbench.cli.report import present
-    from esrbench.harness import Harness
-    from esrbench.report.folder import check_place
-
-    console = Console(stderr=True)
-    store.check_new_folder(folder)
-    check_place(report)
-    prepared = prepare.prepare(
-        suite,
-        _thread_budget(threads, environment.usable_cores()),
-        lambda text: console.print(text, highlight=False, markup=False),
-    )
-    plan, writer = prepare.begin(prepared, folder)
-    try:
-        with watching(console) as progress:
-            Harness(plan, writer, progress).run()
-    except KeyboardInterrupt:
-        kept = len(store.read_run(folder).launches)
-        text = f"interrupted: {kept} launches are kept in {folder}; `esrbench report {folder}` renders them"
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-        return INTERRUPTED
-    run = store.read_run(folder)
-    present([run], report, as_json=as_json)
-    return _exit_code({launch.status for launch in run.launches})
-
-
-def _thread_budget(asked: int | None, usable: int) -> int:
+def _refuse_plan_options(context: typer.Context, folder: Path) -> None:
+    """A run goes on as it was planned, or its rounds would not compare."""
     from esrbench.errors import UsageError
 
-    if asked is not None and asked < 1:
-        raise UsageError(f"--threads {asked} was asked for; a target needs at least 1 thread")
-    return asked or usable
+    given = [
+        name
+        for name in context.params
+        if name not in WITH_RESUME and getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
+    ]
+    if given:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise UsageError(f"--resume goes on with the plan in {folder}, which {options} would change; leave it out")
 
 
-def _exit_code(statuses: set["Status"]) -> int:
-    from esrbench.record import Status
+def _aspects(names: list[str]) -> "frozenset[Aspect]":
+    from esrbench.errors import UnknownNameError
+    from esrbench.likeness import Aspect
 
-    if Status.WRONG in statuses:
-        return WRONG_PICTURE
-    return 0 if Status.OK in statuses else NOTHING_MEASURED
+    known = {aspect.value: aspect for aspect in Aspect}
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("kind of change", name, known)
+    return frozenset(known[name] for name in names)
+
+
+def _checked(threads: int | None) -> int | None:
+    from esrbench.errors import UsageError
+
+    if threads is not None and threads < 1:
+        raise UsageError(f"--threads {threads} was asked for; a target needs at least 1 thread")
+    return threads

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from esrbench.harness import Progress as HarnessProgress
+from esrbench.plan import Progress as RunProgress
 from esrbench.record import LaunchRecord, Status
 
 
@@ -71,7 +71,7 @@ class Bar:
 
 
 @contextmanager
-def watching(console: Console) -> Iterator[HarnessProgress]:
+def watching(console: Console) -> Iterator[RunProgress]:
     """The progress that suits ``console``."""
     if not console.is_terminal:
         yield Lines(console)
@@ -82,7 +82,7 @@ def watching(console: Console) -> Iterator[HarnessProgress]:
 
 
 def _result(record: LaunchRecord) -> str:
-    title = f"{record.case.target} {record.case.workload}"
+    title = f"{record.case.target} {record.case.workload}{' (control)' if record.case.control else ''}"
     if record.status is not Status.OK or record.samples is None:
         return f"{title}: {record.status.value}: {record.reason}"
     tile_ms = statistics.median(record.samples.tile_ns) / 1e6

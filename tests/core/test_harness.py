@@ -1,186 +1,208 @@
 """Rounds, budget and statuses with a scripted launcher: no process is started, no real time passes."""
 
-import pytest
-from recorded import workload
+import random
 
-from esrbench import harness
-from esrbench.architecture import SRVGGNetSpec
-from esrbench.artifact import PYTORCH, Artifact, LocatedArtifact
-from esrbench.errors import UnavailableError
-from esrbench.harness import HUNG_FACTOR, Harness, Plan, Refusal
-from esrbench.job import Outcome
-from esrbench.launcher import Inputs
-from esrbench.record import Case, LaunchRecord, Status
-from esrbench.suite import Suite, WorkloadPlan
-from esrbench.target import REFERENCE, Precision, Target
+import pytest
+from staged import Stage
+
+from esrbench.case_summary import noise_floor, summarise
+from esrbench.errors import OutputError, UnavailableError
+from esrbench.harness import HUNG_FACTOR
+from esrbench.record import Status
+from esrbench.store import RunWriter
+from esrbench.target import REFERENCE, Target
 
 FAST, SLOW, REFUSED = (Target(f"fake@cpu{index}:fp32") for index in (1, 2, 3))
 
 
-class Stage:
-    """What the fakes share: the time, the records written, the limits that launches were given."""
+@pytest.fixture
+def stage(tmp_path, monkeypatch):
+    """Make a stage, run it, and hand it back with how it ended."""
 
-    def __init__(self, seconds: dict[Target, float], status: dict[Target, Status] | None = None) -> None:
-        self.now_s = 1000.0
-        self.seconds = seconds
-        self.status = status or {}
-        self.written: list[LaunchRecord] = []
-        self.limits_s: list[tuple[Target, int, float]] = []
-        self.notes: list[str] = []
-        self.reference = Status.OK
+    def run(seconds, **settings):
+        made = Stage(folder=tmp_path / "run", seconds=seconds, **settings)
+        made.end = made.run(monkeypatch)
+        return made
 
-    def clock_s(self) -> float:
-        return self.now_s
-
-    # as a RunWriter
-
-    def launch(self, record: LaunchRecord) -> None:
-        self.written.append(record)
-
-    def end(self, record) -> None:
-        self.ended = record
-
-    # as a Progress
-
-    def starting(self, what, launches_left, seconds_left) -> None:
-        assert launches_left > 0
-
-    def finished(self, record) -> None:
-        assert self.written[-1] is record  # on disk before anyone hears of it
-
-    def note(self, text) -> None:
-        self.notes.append(text)
+    return run
 
 
-def run(monkeypatch, stage, *, budget_s, max_rounds=5, refused=(), late=()):
-    class ScriptedLauncher:
-        def __init__(self, inputs, writer, scratch) -> None:
-            assert scratch.is_dir()
-
-        def draw_reference(self, workload, timeout_s):
-            return Outcome(status=stage.reference, reason="scripted", remedy=None)
-
-        def launch(self, case, *, sequence, round_, loop, timeout_s):
-            stage.limits_s.append((case.target, round_, timeout_s))
-            stage.now_s += stage.seconds[case.target]
-            return LaunchRecord(
-                case=case,
-                sequence=sequence,
-                round=round_,
-                status=stage.status.get(case.target, Status.OK),
-                started_at="2026-01-01T00:00:00+00:00",
-                wall_ns=round(stage.seconds[case.target] * 1e9),
-            )
-
-    monkeypatch.setattr(harness, "Launcher", ScriptedLauncher)
-    spec = SRVGGNetSpec(convs=1, features=4)
-    artifact = LocatedArtifact(
-        folder=".",
-        artifact=Artifact(
-            model="m",
-            format=PYTORCH,
-            precision=Precision.FP32,
-            spec=spec,
-            weights_sha256="0",
-            files=(),
-            exporter="fake",
-            options={},
-            versions={},
-        ),
-    )
-    cases = tuple(Case(target=target, workload="t48b1") for target in [*stage.seconds, *refused])
-    plan = Plan(
-        suite=Suite(
-            name="s",
-            model="m",
-            workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),),
-            budget_s=budget_s,
-            max_rounds=max_rounds,
-            timeout_s=100,
-            measure_s=1,
-        ),
-        inputs=Inputs(workloads={"t48b1": workload()}, pictures={}, artifacts={}, reference=artifact),
-        cases=cases,
-        refused={
-            case: Refusal(status=Status.UNAVAILABLE, reason="not here") for case in cases if case.target in refused
-        },
-        late=frozenset(case for case in cases if case.target in late),
-    )
-    return Harness(plan, stage, stage, stage.clock_s).run()
+def test_every_case_is_launched_once_then_again_while_the_budget_lasts(stage):
+    made = stage({REFERENCE: 5, FAST: 4}, budget_s=60)
+    assert [sorted(made.launched(round_)) for round_ in range(5)] == [sorted([REFERENCE, FAST])] * 5
+    assert made.end.elapsed_s == 45
+    assert made.end.notes == ()
 
 
-def targets(stage, round_):
-    return [record.case.target for record in stage.written if record.round == round_]
+def test_a_case_too_slow_to_repeat_keeps_its_one_launch_and_is_named(stage):
+    made = stage({REFERENCE: 5, FAST: 4, SLOW: 40}, budget_s=80)
+    assert SLOW in made.launched(0)
+    assert all(SLOW not in made.launched(round_) for round_ in range(1, 5))
+    assert len([note for note in made.end.notes if SLOW in note and FAST not in note]) == 1
 
 
-def test_every_case_is_launched_once_then_again_while_the_budget_lasts(monkeypatch):
-    stage = Stage({REFERENCE: 5, FAST: 4})
-    end = run(monkeypatch, stage, budget_s=60)
-    assert [sorted(targets(stage, round_)) for round_ in range(5)] == [sorted([REFERENCE, FAST])] * 5
-    assert end.elapsed_s == 45
-    assert end.notes == ()
+def test_a_disturbed_first_launch_does_not_deny_a_case_its_rounds(stage):
+    def seconds(case, round_):
+        return 60 if case.target == SLOW and round_ == 0 else 5
+
+    # By its first launch alone, two more would take 120 of the 80 s that are left.
+    made = stage(seconds, targets=(REFERENCE, FAST, SLOW), budget_s=150, max_rounds=6)
+    assert [SLOW in made.launched(round_) for round_ in range(6)] == [True, False, True, True, True, True]
 
 
-def test_a_case_too_slow_to_repeat_keeps_its_one_launch_and_is_named(monkeypatch):
-    stage = Stage({REFERENCE: 5, FAST: 4, SLOW: 40})
-    end = run(monkeypatch, stage, budget_s=80)
-    assert SLOW in targets(stage, 0)
-    assert SLOW not in targets(stage, 1)
-    assert len([note for note in end.notes if SLOW in note and FAST not in note]) == 1
-
-
-def test_no_launch_begins_after_the_budget_and_each_case_left_out_says_so(monkeypatch):
-    stage = Stage({REFERENCE: 30, FAST: 30, SLOW: 30})
-    run(monkeypatch, stage, budget_s=50)
-    left_out = [record for record in stage.written if record.status is Status.TIMEOUT]
+def test_no_launch_begins_after_the_budget_and_each_case_left_out_says_so(stage):
+    made = stage({REFERENCE: 30, FAST: 30, SLOW: 30}, budget_s=50)
+    left_out = [record for record in made.recorded.launches if record.status is Status.TIMEOUT]
     assert len(left_out) == 1
     assert "budget of 50 s" in (left_out[0].reason or "")
     assert left_out[0].wall_ns is None
 
 
-def test_a_launch_in_round_one_may_not_outlast_the_budget(monkeypatch):
-    stage = Stage({REFERENCE: 30, FAST: 5})
-    run(monkeypatch, stage, budget_s=40)
-    assert next(limit_s for _, _, limit_s in stage.limits_s) == 40
-    assert all(limit_s <= 40 for _, _, limit_s in stage.limits_s)
+def test_a_launch_in_round_one_may_not_outlast_the_budget(stage):
+    made = stage({REFERENCE: 30, FAST: 5}, budget_s=40)
+    assert next(limit_s for _, _, limit_s in made.limits_s) == 40
+    assert all(limit_s <= 40 for _, _, limit_s in made.limits_s)
 
 
-def test_a_later_launch_that_hangs_is_ended_long_before_the_suites_timeout(monkeypatch):
-    stage = Stage({REFERENCE: 5})
-    run(monkeypatch, stage, budget_s=25.1)
-    later = [limit_s for _, round_, limit_s in stage.limits_s if round_ > 0]
+def test_a_later_launch_that_hangs_is_ended_long_before_the_suites_timeout(stage):
+    made = stage({REFERENCE: 5}, budget_s=25.1)
+    later = [limit_s for _, round_, limit_s in made.limits_s if round_ > 0]
     assert later
     assert all(5 * HUNG_FACTOR < limit_s <= 35 for limit_s in later)
 
 
-def test_software_devices_come_last_in_round_one(monkeypatch):
-    stage = Stage({SLOW: 5, REFERENCE: 5, FAST: 5})
-    run(monkeypatch, stage, budget_s=20, late=[SLOW])
-    assert targets(stage, 0)[-1] == SLOW
+def test_software_devices_come_last_in_round_one_and_are_not_repeated_where_they_are_not_asked_for(stage):
+    made = stage({SLOW: 5, REFERENCE: 5, FAST: 5}, budget_s=100, late=(SLOW,), once=(SLOW,))
+    assert made.launched(0)[-1] == SLOW
+    assert SLOW not in made.launched(1)
+    assert any("as its device is software" in note and SLOW in note for note in made.end.notes)
 
 
-def test_refused_cases_are_recorded_first_and_never_launched(monkeypatch):
-    stage = Stage({REFERENCE: 5})
-    run(monkeypatch, stage, budget_s=20, refused=[REFUSED])
-    assert (stage.written[0].case.target, stage.written[0].status) == (REFUSED, Status.UNAVAILABLE)
-    assert REFUSED not in [target for target, _, _ in stage.limits_s]
+def test_the_control_is_launched_in_every_round_and_tells_the_noise(stage):
+    random_ = random.Random(1)
+    made = stage(lambda case, round_: random_.uniform(4.9, 5.1), targets=(REFERENCE, FAST), control=True)
+    assert all(made.launched(round_).count(REFERENCE) == 2 for round_ in range(5))
+    floor = noise_floor(made.recorded)
+    assert floor is not None
+    assert floor.rounds == 5
+    assert 0.9 < floor.low < floor.value < floor.high < 1.1
 
 
-def test_a_case_that_failed_is_not_repeated(monkeypatch):
-    stage = Stage({REFERENCE: 5, FAST: 5}, status={FAST: Status.CRASHED})
-    run(monkeypatch, stage, budget_s=60)
-    assert targets(stage, 1) == [REFERENCE]
+def test_rounds_end_once_every_interval_is_as_narrow_as_was_asked(stage):
+    random_ = random.Random(1)
+
+    def seconds(case, round_):
+        return 5 * random_.uniform(0.999, 1.001)
+
+    made = stage(seconds, targets=(REFERENCE, FAST), control=True, precision_percent=1, max_rounds=20)
+    assert len(made.launched(5)) == 3
+    assert made.launched(6) == []
+    assert made.end.notes == ("ended after 6 rounds: every interval was within ± 1 %",)
 
 
-def test_sequences_are_gapless(monkeypatch):
-    stage = Stage({REFERENCE: 5, FAST: 5})
-    run(monkeypatch, stage, budget_s=60, refused=[REFUSED])
-    assert [record.sequence for record in stage.written] == list(range(len(stage.written)))
+def test_rounds_go_on_while_one_interval_is_too_wide(stage):
+    random_ = random.Random(1)
+
+    def seconds(case, round_):
+        return 5 * (1 if case.target == REFERENCE else random_.uniform(0.8, 1.2))
+
+    made = stage(seconds, targets=(REFERENCE, FAST), precision_percent=1, max_rounds=12)
+    assert made.launched(11)
 
 
-def test_without_a_reference_nothing_is_measured(monkeypatch):
-    stage = Stage({REFERENCE: 5})
-    stage.reference = Status.CRASHED
+def test_refused_cases_are_recorded_first_and_never_launched(stage):
+    made = stage({REFERENCE: 5}, refused=(REFUSED,))
+    first = made.recorded.launches[0]
+    assert (first.case.target, first.status) == (REFUSED, Status.UNAVAILABLE)
+    assert REFUSED not in [target for target, _, _ in made.limits_s]
+
+
+@pytest.mark.parametrize("status", [Status.CRASHED, Status.WRONG])
+def test_a_case_that_has_no_speed_is_not_repeated(stage, status):
+    made = stage({REFERENCE: 5, FAST: 5, SLOW: 5}, status={FAST: status})
+    assert FAST not in made.launched(1)
+    assert SLOW in made.launched(1)
+
+
+def test_sequences_are_gapless(stage):
+    made = stage({REFERENCE: 5, FAST: 5}, refused=(REFUSED,))
+    launches = made.recorded.launches
+    assert [record.sequence for record in launches] == list(range(len(launches)))
+
+
+def test_what_is_left_is_told_before_each_launch(stage):
+    made = stage({REFERENCE: 5, FAST: 5}, max_rounds=3)
+    assert made.watcher.left[-4:] == [(4, 20.0), (3, 15.0), (2, 10.0), (1, 5.0)]
+
+
+def test_without_a_reference_nothing_is_measured(tmp_path, monkeypatch):
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 5}, reference=Status.CRASHED)
     with pytest.raises(UnavailableError, match="could not draw the reference"):
-        run(monkeypatch, stage, budget_s=60)
-    assert stage.written == []
+        made.run(monkeypatch)
+    assert made.recorded.launches == ()
+
+
+def noisy(case, round_):
+    """The same seconds for the same launch, whenever it is made."""
+    speed = {REFERENCE: 5.0, FAST: 3.0, SLOW: 9.0}[case.target]
+    return speed * random.Random(f"{case}{round_}").uniform(0.9, 1.1)
+
+
+def interrupted_at(stopped):
+    def before_launch(sequence):
+        if sequence == stopped:
+            raise KeyboardInterrupt
+
+    return before_launch
+
+
+@pytest.mark.parametrize("stopped", [*range(12), 14, 17])
+def test_a_run_stopped_anywhere_goes_on_to_the_verdicts_of_one_that_was_not(tmp_path, monkeypatch, stopped):
+    settings = {"seconds": noisy, "targets": (REFERENCE, FAST, SLOW), "refused": (REFUSED,), "budget_s": 95}
+    whole = Stage(folder=tmp_path / "whole", control=True, **settings)
+    end = whole.run(monkeypatch)
+    cut = Stage(folder=tmp_path / "cut", control=True, before_launch=interrupted_at(stopped), **settings)
+    if stopped < len(whole.recorded.launches) and stopped > 0:
+        with pytest.raises(KeyboardInterrupt):
+            cut.run(monkeypatch)
+        (said,) = cut.recorded.interruptions
+        assert said.interrupted
+        assert cut.recorded.end is None
+        assert len(cut.recorded.launches) == stopped
+    cut.before_launch = interrupted_at(None)
+    assert cut.run(monkeypatch).elapsed_s == pytest.approx(end.elapsed_s)
+    plain = [(launch.case, launch.round, launch.sequence, launch.wall_ns) for launch in whole.recorded.launches]
+    assert [(launch.case, launch.round, launch.sequence, launch.wall_ns) for launch in cut.recorded.launches] == plain
+    assert summarise(cut.recorded) == summarise(whole.recorded)
+    assert noise_floor(cut.recorded) == noise_floor(whole.recorded)
+
+
+def test_a_disk_that_fills_up_stops_the_run_and_room_lets_it_go_on(tmp_path, monkeypatch):
+    class Full(RunWriter):
+        def launch(self, record):
+            if record.sequence == 4:
+                raise OutputError("0004.json cannot be written: No space left on device")
+            super().launch(record)
+
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 5, FAST: 4}, max_rounds=3)
+    Full.create(made.folder, made._record())
+    with pytest.raises(OutputError, match="No space left"):
+        made.run(monkeypatch, writer=Full(made.folder))
+    assert len(made.recorded.launches) == 4
+    made.run(monkeypatch)
+    assert len(made.recorded.launches) == 6
+    assert made.recorded.end is not None
+
+
+def test_a_clock_that_is_set_back_changes_no_order_and_no_duration(tmp_path, monkeypatch):
+    from esrbench import harness
+
+    hours = iter(range(23, 0, -1))
+    monkeypatch.setattr(harness, "now", lambda: f"2026-01-01T{next(hours):02d}:00:00+00:00")
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 5, FAST: 4}, max_rounds=3)
+    end = made.run(monkeypatch)
+    launches = made.recorded.launches
+    assert [launch.started_at for launch in launches] == sorted((each.started_at for each in launches), reverse=True)
+    assert [launch.sequence for launch in launches] == list(range(6))
+    assert end.elapsed_s == 27
+    assert all(row.rounds == 3 for row in summarise(made.recorded))

@@ -2,15 +2,29 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import failed, launch
 
 from esrbench import schedule
-from esrbench.record import Case
+from esrbench.record import Case, Status
 from esrbench.target import REFERENCE, Target
 
 FAST = Case(target=Target("ncnn@cpu:fp32"), workload="t64b1")
 BASELINE = Case(target=REFERENCE, workload="t64b1")
 SLOW = Case(target=Target("ncnn@vulkan:fp32"), workload="t64b1")
 CASES = (FAST, BASELINE, SLOW)
+
+
+def part(cost_s, left_s, round_=1):
+    return set(schedule.taking_part(cost_s, left_s, round_, [BASELINE]))
+
+
+def took(target, *wall_s):
+    import msgspec
+
+    return [
+        msgspec.structs.replace(launch(target, round_=round_, workload_id="t64b1"), wall_ns=round(s * 1e9))
+        for round_, s in enumerate(wall_s)
+    ]
 
 
 def test_a_round_has_the_same_order_for_the_same_seed():
@@ -26,46 +40,56 @@ def test_every_case_is_in_every_round():
     assert sorted(case.target for case in schedule.shuffled(CASES, 3, 0)) == sorted(case.target for case in CASES)
 
 
-def test_a_case_too_slow_for_three_rounds_is_not_repeated():
-    cost_s = {FAST: 5.0, BASELINE: 6.0, SLOW: 100.0}
-    assert set(schedule.repeated(cost_s, left_s=60, max_rounds=5)) == {FAST, BASELINE}
+def test_a_case_costs_the_least_that_one_of_its_launches_took():
+    launches = [*took("ncnn@cpu:fp32", 60, 5, 6), *took("torch@cpu:fp32", 7)]
+    assert schedule.costs_s(launches) == {FAST: 5, BASELINE: 7}
 
 
-def test_the_baseline_is_repeated_before_faster_cases():
-    cost_s = {FAST: 5.0, BASELINE: 20.0}
-    assert schedule.repeated(cost_s, left_s=45, max_rounds=5) == (BASELINE,)
+def test_a_case_with_a_launch_that_failed_is_not_repeated_unless_others_are_compared_with_it():
+    crash = [failed(target, Status.CRASHED) for target in ("ncnn@cpu:fp32", "torch@cpu:fp32")]
+    crashes = [launch(each.case.target, status=each.status, workload_id="t64b1", round_=1) for each in crash]
+    launches = [*took("ncnn@cpu:fp32", 5), *took("torch@cpu:fp32", 7), *crashes]
+    assert schedule.costs_s(launches) == {}
+    assert schedule.costs_s(launches, despite_failure=[BASELINE]) == {BASELINE: 7}
+
+
+def test_a_case_too_slow_for_three_rounds_does_not_take_them_from_the_others():
+    cost_s = {FAST: 5.0, BASELINE: 6.0, SLOW: 20.0}
+    assert part(cost_s, left_s=60) == {FAST, BASELINE}
+    assert part(cost_s, left_s=62) == {FAST, BASELINE, SLOW}
+
+
+def test_once_the_others_can_have_three_rounds_it_comes_back_where_one_launch_fits():
+    cost_s = {FAST: 5.0, BASELINE: 6.0, SLOW: 20.0}
+    assert part(cost_s, left_s=31, round_=2) == {FAST, BASELINE, SLOW}
+    assert part(cost_s, left_s=30, round_=2) == {FAST, BASELINE}
+
+
+def test_a_case_whose_reference_does_not_fit_is_not_launched_without_it():
+    assert part({FAST: 5.0, BASELINE: 20.0}, left_s=20) == set()
+
+
+def test_a_reference_that_nothing_follows_is_not_launched_unless_it_is_alone():
+    assert part({FAST: 30.0, BASELINE: 5.0}, left_s=40) == set()
+    assert part({BASELINE: 5.0}, left_s=40) == {BASELINE}
+
+
+def test_workloads_do_not_wait_for_each_others_reference():
+    large = Case(target=REFERENCE, workload="t512b1")
+    chosen = schedule.taking_part({BASELINE: 5.0, FAST: 4.0, large: 500.0}, 40, 1, [BASELINE, large])
+    assert set(chosen) == {BASELINE, FAST}
 
 
 def test_nothing_is_repeated_when_no_time_is_left():
-    assert schedule.repeated({FAST: 5.0}, left_s=-3, max_rounds=5) == ()
-
-
-def test_one_round_means_no_repetition():
-    assert schedule.repeated({FAST: 5.0}, left_s=1e9, max_rounds=1) == ()
-
-
-def test_rounds_are_as_many_as_fit_and_no_more_than_allowed():
-    cost_s = {FAST: 5.0, BASELINE: 5.0}
-    assert schedule.further_rounds(cost_s, left_s=35, max_rounds=5) == 3
-    assert schedule.further_rounds(cost_s, left_s=1e6, max_rounds=5) == 4
-    assert schedule.further_rounds({}, left_s=1e6, max_rounds=5) == 0
-
-
-def test_time_that_the_rounds_leave_lengthens_each_measurement():
-    cost_s = {FAST: 5.0, BASELINE: 5.0}
-    assert schedule.longer_measure_s(1.0, cost_s, rounds=4, left_s=56) == 1.0 + 16 / 8
-    assert schedule.longer_measure_s(1.0, cost_s, rounds=4, left_s=1e6) == schedule.MAX_MEASURE_S
-    assert schedule.longer_measure_s(1.0, {}, rounds=0, left_s=50) == 1.0
+    assert part({FAST: 5.0}, left_s=-3) == set()
 
 
 @given(
-    costs=st.lists(st.floats(0.1, 300), min_size=3, max_size=3),
-    left_s=st.floats(-10, 2000),
-    max_rounds=st.integers(1, 20),
+    st.lists(st.floats(0.5, 200), min_size=3, max_size=3),
+    st.floats(-50, 2000),
+    st.integers(min_value=1, max_value=9),
 )
-def test_planned_rounds_never_cost_more_than_what_is_left(costs, left_s, max_rounds):
+def test_a_planned_round_never_costs_more_than_what_is_left(costs, left_s, round_):
     cost_s = dict(zip(CASES, costs, strict=True))
-    chosen = {case: cost_s[case] for case in schedule.repeated(cost_s, left_s, max_rounds)}
-    rounds = schedule.further_rounds(chosen, left_s, max_rounds)
-    assert rounds * sum(chosen.values()) <= max(left_s, 0) + 1e-6
-    assert rounds < max_rounds
+    chosen = schedule.taking_part(cost_s, left_s, round_, [BASELINE])
+    assert sum(cost_s[case] for case in chosen) * max(1, 3 - round_) <= max(left_s, 0) + 1e-6

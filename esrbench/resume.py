@@ -1,0 +1,93 @@
+"""A run that was cut short goes on: the same plan, on the same machine, unless a change is allowed."""
+
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from esrbench import __version__, prepare, store
+from esrbench.errors import UsageError
+from esrbench.launcher import now
+from esrbench.likeness import Aspect, Difference, differences
+from esrbench.plan import Plan
+from esrbench.prepare import Prepared, Say
+from esrbench.record import Resumption
+from esrbench.store import Run, RunWriter
+from esrbench.target import Target
+
+
+class Resumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left of a run, ready to be measured."""
+
+    run: Run
+    plan: Plan
+    writer: RunWriter
+
+
+def resume(folder: Path, allowed: Collection[Aspect], say: Say) -> Resumed:
+    """Prepare the rest of the run in ``folder``, and note there that it goes on.
+
+    Raises:
+        RecordError: no run lies there.
+        UsageError: it holds no plan, or the machine, the weights, a target or a version is not as it was.
+    """
+    run = store.read_run(folder)
+    settings = run.record.settings
+    if settings is None:
+        raise UsageError(f"{folder} was recorded without its settings, by an older esrbench; start a new run")
+    prepared = prepare.prepare(settings, run.record.workloads[0].threads, say, recorded=run)
+    changes = _changes(run, prepared, allowed)
+    writer = RunWriter(folder)
+    writer.resumed(
+        Resumption(
+            resumed_at=now(),
+            sequence=max((launch.sequence for launch in run.launches), default=-1) + 1,
+            esrbench_version=__version__,
+            environment=prepared.record.environment,
+            changes=changes,
+        )
+    )
+    # The recorded cases: what was refused then is recorded as such, and stays so.
+    plan = prepare.plan_of(msgspec.structs.replace(prepared, record=run.record), writer)
+    return Resumed(run=run, plan=plan, writer=writer)
+
+
+def _changes(run: Run, prepared: Prepared, allowed: Collection[Aspect]) -> tuple[str, ...]:
+    """What is not as it was, in words.
+
+    Raises:
+        UsageError: some of it is not allowed; each is named.
+    """
+    # Without launches: what runtimes said of themselves then is compared with nothing that they have said by now.
+    then = msgspec.structs.replace(run, launches=())
+    today = Run(folder=run.folder, record=prepared.record, launches=(), end=None)
+    found = [*differences(then, today), *_other_targets(run, prepared)]
+    refused = [difference for difference in found if difference.aspect not in allowed]
+    if refused:
+        options = " ".join(f"--allow {aspect}" for aspect in dict.fromkeys(each.aspect for each in refused))
+        raise UsageError(
+            f"{run.name} cannot go on as it began, as its launches would not compare:\n"
+            + "\n".join(f"  {_said(each)}" for each in refused)
+            + f"\nstart a new run, or go on all the same with {options}; the change is then recorded"
+        )
+    return tuple(_said(difference) for difference in found)
+
+
+def _other_targets(run: Run, prepared: Prepared) -> list[Difference]:
+    """Targets that could be launched then and cannot be now."""
+    launched = {launch.case.target for launch in run.launches if launch.wall_ns is not None}
+    asked = {case.target for case in prepared.record.cases}
+    return [
+        Difference(aspect=Aspect.MACHINE, what=str(target), base="was launched", head=_why(prepared, target))
+        for target in sorted(launched)
+        if target in prepared.refused or target not in asked
+    ]
+
+
+def _why(prepared: Prepared, target: Target) -> str:
+    refusal = prepared.refused.get(target)
+    return f"cannot run now: {refusal.reason}" if refusal else "its runtime no longer names it"
+
+
+def _said(difference: Difference) -> str:
+    return f"{difference.aspect}: {difference.what}: {difference.base}, now {difference.head}"

@@ -1,0 +1,186 @@
+"""A run without processes: a scripted launcher, a scripted clock, a real folder."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+from recorded import environment, placement, samples, workload
+
+from esrbench import harness, store
+from esrbench.architecture import SRVGGNetSpec
+from esrbench.artifact import PYTORCH, Artifact, LocatedArtifact
+from esrbench.harness import Harness
+from esrbench.job import Outcome
+from esrbench.launcher import Inputs
+from esrbench.plan import Plan, Refusal
+from esrbench.record import Case, LaunchRecord, ModelRecord, RunEnd, RunRecord, Status
+from esrbench.store import Run, RunWriter
+from esrbench.suite import Suite, WorkloadPlan
+from esrbench.target import REFERENCE, Precision, Target
+
+Seconds = Callable[[Case, int], float]
+"""How long a case's launch in a round takes; its passes take a tenth of that."""
+
+ARTIFACT = LocatedArtifact(
+    folder=".",
+    artifact=Artifact(
+        model="m",
+        format=PYTORCH,
+        precision=Precision.FP32,
+        spec=SRVGGNetSpec(convs=1, features=4),
+        weights_sha256="0",
+        files=(),
+        exporter="fake",
+        options={},
+        versions={},
+    ),
+)
+
+
+class Clock:
+    """Monotonic seconds that pass only when a launch takes them."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Watcher:
+    """A progress that remembers."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.left: list[tuple[int, float | None]] = []
+        self.finished_: list[LaunchRecord] = []
+
+    def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
+        assert launches_left > 0
+        self.left.append((launches_left, seconds_left))
+
+    def finished(self, record: LaunchRecord) -> None:
+        self.finished_.append(record)
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@dataclass
+class Stage:
+    """What a run meets, and what came of it."""
+
+    folder: Path
+    seconds: Mapping[Target, float] | Seconds
+    budget_s: float = 1000.0
+    max_rounds: int = 5
+    precision_percent: float | None = None
+    targets: tuple[Target, ...] = ()
+    refused: tuple[Target, ...] = ()
+    late: tuple[Target, ...] = ()
+    once: tuple[Target, ...] = ()
+    control: bool = False
+    status: Mapping[Target, Status] = field(default_factory=dict)
+    reference: Status = Status.OK
+    before_launch: Callable[[int], None] = lambda sequence: None
+    limits_s: list[tuple[Target, int, float]] = field(default_factory=list)
+    watcher: Watcher = field(default_factory=Watcher)
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        named = [*(self.targets or self.seconds), *self.refused]
+        twin = [Case(target=REFERENCE, workload="t48b1", control=True)] if self.control else []
+        return (*(Case(target=target, workload="t48b1") for target in named), *twin)
+
+    @property
+    def plan(self) -> Plan:
+        def of(targets):
+            return frozenset(case for case in self.cases if case.target in targets)
+
+        return Plan(
+            suite=Suite(
+                name="s",
+                model="m",
+                workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),),
+                budget_s=self.budget_s,
+                max_rounds=self.max_rounds,
+                precision_percent=self.precision_percent,
+                timeout_s=100,
+                measure_s=1,
+            ),
+            inputs=Inputs(workloads={"t48b1": workload()}, pictures={}, artifacts={}, reference=ARTIFACT),
+            cases=self.cases,
+            refused={
+                case: Refusal(status=Status.UNAVAILABLE, reason="not here")
+                for case in self.cases
+                if case.target in self.refused
+            },
+            late=of(self.late),
+            once=of(self.once),
+        )
+
+    def run(self, monkeypatch, writer: RunWriter | None = None) -> RunEnd:
+        """Run it, or go on with what lies in the folder."""
+        monkeypatch.setattr(harness, "Launcher", lambda *_: Launcher(self))
+        launched = store.read_run(self.folder).launches if (self.folder / store.RUN_FILE).exists() else ()
+        writer = writer or (RunWriter(self.folder) if launched else RunWriter.create(self.folder, self._record()))
+        self.clock = Clock()
+        return Harness(self.plan, writer, self.watcher, self.clock, launched).run()
+
+    @property
+    def recorded(self) -> Run:
+        return store.read_run(self.folder)
+
+    def launched(self, round_: int) -> list[Target]:
+        """Targets launched in a round, in order."""
+        launches = self.recorded.launches
+        return [launch.case.target for launch in launches if launch.round == round_ and launch.wall_ns is not None]
+
+    def seconds_of(self, case: Case, round_: int) -> float:
+        return self.seconds(case, round_) if callable(self.seconds) else self.seconds[case.target]
+
+    def _record(self) -> RunRecord:
+        return RunRecord(
+            esrbench_version="0",
+            created_at="2026-01-01T00:00:00+00:00",
+            suite="s",
+            seed=0,
+            budget_s=self.budget_s,
+            model=ModelRecord(
+                name="m", spec=SRVGGNetSpec(convs=1, features=4), weights_sha256="0", source="made for a test"
+            ),
+            reference=REFERENCE,
+            workloads=(workload(),),
+            cases=self.cases,
+            environment=environment(),
+            settings=self.plan.suite,
+        )
+
+
+class Launcher:
+    """Starts nothing; time passes as scripted."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    def draw_reference(self, workload, timeout_s):
+        return Outcome(status=self._stage.reference, reason="scripted", remedy=None)
+
+    def launch(self, case, *, sequence, round_, loop, timeout_s):
+        self._stage.before_launch(sequence)
+        self._stage.limits_s.append((case.target, round_, timeout_s))
+        wall_s = self._stage.seconds_of(case, round_)
+        self._stage.clock.now_s += wall_s
+        status = self._stage.status.get(case.target, Status.OK)
+        record = LaunchRecord(
+            case=case,
+            sequence=sequence,
+            round=round_,
+            status=status,
+            started_at=harness.now(),
+            wall_ns=round(wall_s * 1e9),
+        )
+        if status is not Status.OK:
+            return record
+        return msgspec.structs.replace(record, samples=samples(wall_s / 10), placement=placement())
