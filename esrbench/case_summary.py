@@ -62,6 +62,8 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     load_s: float | None = None  # medians of the launches
     first_tile_s: float | None = None
     cold_s: float | None = None
+    new_shape_s: float | None = None  # first tile of a shape that the warm session had not seen
+    new_shape_again_s: float | None = None  # the same tile once more
     mse: float | None = None  # worst of the launches; 0 is identical
     psnr_db: float | None = None  # of that mse; infinite where identical
     ssim: float | None = None
@@ -208,6 +210,7 @@ def _with_speed(row: CaseSummary, run: Run, case: Case) -> CaseSummary:
 
 def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
     samples = _samples(launches)
+    shapes = [sample.new_shape for sample in samples if sample.new_shape]
     memories = [launch.memory for launch in launches if launch.memory]
     return msgspec.structs.replace(
         row,
@@ -216,6 +219,8 @@ def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSumma
         load_s=_scaled(median([sample.load_ns for sample in samples]), 1e-9),
         first_tile_s=_scaled(median([sample.first_tile_ns for sample in samples]), 1e-9),
         cold_s=_scaled(median([sample.cold_ns for sample in samples]), 1e-9),
+        new_shape_s=_scaled(median([shape.first_ns for shape in shapes if shape.first_ns]), 1e-9),
+        new_shape_again_s=_scaled(median([shape.again_ns for shape in shapes if shape.again_ns]), 1e-9),
     )
 
 
