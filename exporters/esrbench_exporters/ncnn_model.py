@@ -22,6 +22,7 @@ from esrbench.target import Precision
 
 INPUT, OUTPUT = "data", "output"
 MAGIC = "7767517"
+VIDEO = "realesr-animevideov3"
 FP16_TAG, FP32_TAG = 0x01306B47, 0
 LEAKY = "9=2 -23310=1,2.000000e-01"  # fused activation 2 (LeakyReLU), its one parameter 0.2
 RESIDUAL = "0=1 -23301=2,2.000000e-01,1.000000e+00"  # sum, weighted 0.2 and 1
@@ -40,7 +41,7 @@ class NcnnExporter(Exporter):
     def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
         """Write both files in one pass over the layers."""
         check_options(self, options)
-        stem = artifact_stem(model, options)
+        stem = artifact_stem(msgspec.structs.replace(model, name=_tools_name(model)), options)
         param, weights = out_dir / f"{stem}.param", out_dir / f"{stem}.bin"
         with weights.open("wb") as file:
             graph = _Graph(model, file, half=options.precision is Precision.FP16)
@@ -48,6 +49,22 @@ class NcnnExporter(Exporter):
         param.write_text(graph.text(), encoding="ascii", newline="\n")
         chosen = {"input": INPUT, "output": OUTPUT, "weights": options.precision.value}
         return ExportedFiles(paths=(param, weights), options=chosen, versions=self.versions())
+
+
+def _tools_name(model: Model) -> str:
+    """The model's name, with its scale where the tools would miss or mistake it.
+
+    realesrgan-ncnn-vulkan and Upscayl look for VIDEO under a name with its scale (``main.cpp`` of either).
+    """
+    if model.name != VIDEO and _scale_in(model.name) == model.spec.scale:
+        return model.name
+    return f"{model.name}-x{model.spec.scale}"
+
+
+def _scale_in(name: str) -> int:
+    """What Upscayl takes for the scale of a model of this name (``main.cpp`` of upscayl-ncnn)."""
+    marked = (scale for scale in (1, 2, 3, 4, 8, 16) if f"x{scale}" in name or f"{scale}x" in name)
+    return next(marked, 4)
 
 
 def _rrdbnet(graph: "_Graph", spec: RRDBNetSpec) -> None:
