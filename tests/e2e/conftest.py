@@ -45,9 +45,15 @@ def cache(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def environment(cache) -> dict[str, str]:
+def places(tmp_path_factory) -> Path:
+    """Where the user's locks and temporary files are: a run of the tests waits for nobody, and leaves nothing."""
+    return tmp_path_factory.mktemp("places")
+
+
+@pytest.fixture
+def environment(cache, places) -> dict[str, str]:
     """The environment of a fresh user."""
-    return os.environ | {"ESRBENCH_CACHE": str(cache)}
+    return os.environ | {"ESRBENCH_CACHE": str(cache), "XDG_RUNTIME_DIR": str(places), "TMPDIR": str(places)}
 
 
 @pytest.fixture
@@ -61,6 +67,25 @@ def esrbench(tmp_path, environment) -> Esrbench:
         )
 
     return call
+
+
+@pytest.fixture
+def started(tmp_path, environment) -> Callable[..., "subprocess.Popen[str]"]:
+    """Start the command line in the same folder, its messages on a pipe."""
+
+    def start(*arguments: object, **options: object) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "esrbench", *map(str, arguments)]
+        return subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    return start
 
 
 @pytest.fixture

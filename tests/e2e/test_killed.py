@@ -1,6 +1,7 @@
-"""A run that is killed: what was measured stays, nothing keeps running."""
+"""A run that is stopped: what was measured stays, nothing keeps running, and it can go on."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,41 +9,180 @@ import sys
 import psutil
 import pytest
 
-from esrbench import store
+from esrbench import store, turn
 from esrbench.record import Status
 from esrbench.target import Target
-from esrbench.testing import FakeScript
+from esrbench.testing import FAKE_ENTRY_POINTS, SCRIPTS_VARIABLE, FakeScript, encode_scripts, write_distribution
 
 from .test_statuses import write_suite
 
-TARGETS = tuple(Target(f"fake@cpu{index}:fp32") for index in range(3))
+TARGETS = tuple(Target(f"fake@cpu{index}:fp32") for index in range(2))
+SCRIPTS = tuple(FakeScript(target=target) for target in TARGETS)
+ROUNDS = 2
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are ended by a Linux facility")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are ended through a Linux facility")
+@pytest.fixture
+def suite(scripted, zero_checkpoint, tmp_path):
+    scripted(SCRIPTS)
+    return write_suite(tmp_path / "run.toml", zero_checkpoint, TARGETS, max_rounds=ROUNDS)
+
+
+@pytest.fixture(scope="module")
+def whole(zero_checkpoint, cache, tmp_path_factory):
+    """A run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_distribution(folder / "site", "esrbench-fakes", FAKE_ENTRY_POINTS)
+    environment = os.environ | {
+        "ESRBENCH_CACHE": str(cache),
+        "XDG_RUNTIME_DIR": str(folder),
+        "PYTHONPATH": str(folder / "site"),
+        SCRIPTS_VARIABLE: encode_scripts(SCRIPTS),
+    }
+    suite = write_suite(folder / "run.toml", zero_checkpoint, TARGETS, max_rounds=ROUNDS)
+    command = [sys.executable, "-m", "esrbench", "bench", "--suite", str(suite), "--out", "results/whole"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True, timeout=240)
+    return folder / "results" / "whole"
+
+
+def until_the_third_launch(bench, run):
+    """Read what it says until the third launch has begun; what is on disk is then two launches."""
+    for line in bench.stderr:
+        if line.startswith("fake@") and "…" in line and (run / "launches" / "0001.json").exists():
+            return
+    pytest.fail("it ended before its third launch")
+
+
+def plan_of(run):
+    return [(launch.case, launch.round, launch.status) for launch in run.launches]
+
+
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_finished_launches_of_a_killed_run_are_whole_and_its_worker_ends(
-    sent, scripted, environment, zero_checkpoint, tmp_path
+def test_finished_launches_of_a_stopped_run_are_whole_and_the_rest_can_be_measured(
+    sent, suite, whole, esrbench, started, places, tmp_path
 ):
-    scripted([FakeScript(target=target) for target in TARGETS])
-    suite = write_suite(tmp_path / "run.toml", zero_checkpoint, TARGETS, max_rounds=50)
-    command = [sys.executable, "-m", "esrbench", "bench", "--suite", str(suite), "--out", "results/run"]
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as bench:
-        assert bench.stderr is not None
-        for line in bench.stderr:  # until the third launch starts
-            if line.startswith("fake@") and (tmp_path / "results/run/launches/0001.json").exists():
-                break
+    run = tmp_path / "results" / "run"
+    with started("bench", "--suite", suite, "--out", "results/run") as bench:
+        until_the_third_launch(bench, run)
         workers = psutil.Process(bench.pid).children(recursive=True)
         os.kill(bench.pid, sent)
-        said = bench.stderr.read()
+        shown, said = bench.communicate(timeout=120)
     _, alive = psutil.wait_procs(workers, timeout=20)
     assert not alive
     assert bench.returncode == (-signal.SIGKILL if sent is signal.SIGKILL else 130)
-    assert ("esrbench report results/run" in said) is (sent is signal.SIGINT)
-    recorded = store.read_run(tmp_path / "results" / "run")
+    _what_was_measured_is_there(run, sent, shown + said)
+    left = {path.name for path in places.glob("esrbench-run-*")}
+    assert bool(left) is (sent is signal.SIGKILL)
+    assert esrbench("report", "results/run").returncode == 0
+    done = esrbench("bench", "--resume", "results/run")
+    assert done.returncode == 0, done.stderr
+    resumed = store.read_run(run)
+    assert plan_of(resumed) == plan_of(store.read_run(whole))
+    assert len(resumed.launches) == ROUNDS * (len(TARGETS) + 1)  # a control beside them
+    assert resumed.end is not None
+    assert [each.sequence for each in resumed.resumptions] == [2]
+    assert not list(places.glob("esrbench-run-*"))
+
+
+def _what_was_measured_is_there(run, sent, output):
+    recorded = store.read_run(run)
     assert recorded.end is None
-    assert len(recorded.launches) >= 2
+    assert len(recorded.launches) == 2
     assert {launch.status for launch in recorded.launches} == {Status.OK}
-    report = subprocess.run(
-        [sys.executable, "-m", "esrbench", "report", "results/run"], cwd=tmp_path, env=environment, check=False
-    )
-    assert report.returncode == 0
+    if sent is signal.SIGINT:
+        assert "esrbench bench --resume results/run" in output
+        assert "reports/run/index.html" in output
+        assert recorded.interruptions[0].interrupted
+        assert (run.parents[1] / "reports" / "run" / "index.html").is_file()
+
+
+def test_a_second_ctrl_c_ends_a_run_at_once(suite, started, tmp_path):
+    run = tmp_path / "results" / "run"
+    with started("bench", "--suite", suite, "--out", "results/run") as bench:
+        until_the_third_launch(bench, run)
+        os.kill(bench.pid, signal.SIGINT)
+        assert any(line.startswith("interrupted") for line in bench.stderr)
+        os.kill(bench.pid, signal.SIGINT)
+        _, said = bench.communicate(timeout=30)
+    assert bench.returncode == 130
+    assert "Traceback" not in said
+    assert not (tmp_path / "reports" / "run").exists()
+    assert len(store.read_run(run).launches) == 2
+
+
+def test_a_run_that_came_to_its_end_is_reported_and_not_measured_again(whole, suite, esrbench, tmp_path):
+    run = shutil.copytree(whole, tmp_path / "results" / "run")
+    before = sorted(run.rglob("*"))
+    done = esrbench("bench", "--resume", "results/run")
+    assert done.returncode == 0
+    assert "nothing is left to measure" in done.stderr
+    assert sorted(run.rglob("*")) == before
+
+
+@pytest.fixture
+def cut(whole, suite, tmp_path):
+    """A run without its end and its last launches."""
+    run = shutil.copytree(whole, tmp_path / "results" / "run")
+    (run / "end.json").unlink()
+    for path in sorted((run / "launches").iterdir())[4:]:
+        path.unlink()
+    return run
+
+
+def edited(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_a_run_of_another_machine_is_refused_with_what_changed_and_goes_on_where_that_is_allowed(cut, esrbench):
+    kernel = os.uname().release
+    edited(cut / "run.json", f'"os": "Linux {kernel}"', '"os": "Linux 1.0"')
+    refused = esrbench("bench", "--resume", "results/run")
+    assert refused.returncode == 2
+    assert f"machine: operating system: Linux 1.0, now Linux {kernel}" in refused.stderr
+    assert "--allow machine" in refused.stderr
+    assert len(store.read_run(cut).launches) == 4
+    assert esrbench("bench", "--resume", "results/run", "--allow", "machine").returncode == 0
+    resumed = store.read_run(cut)
+    assert len(resumed.launches) == ROUNDS * (len(TARGETS) + 1)
+    assert any("Linux 1.0" in change for change in resumed.resumptions[0].changes)
+
+
+def test_a_run_of_other_weights_is_refused(cut, esrbench):
+    record = store.read_run(cut).record
+    edited(cut / "run.json", record.model.weights_sha256, "0" * 64)
+    refused = esrbench("bench", "--resume", "results/run")
+    assert refused.returncode == 2
+    assert "--allow weights" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume", "results/none"], "holds no readable run"),
+        (["--resume", "results/run", "--tile", "32", "--seed-less"], "No such option"),
+        (["--resume", "results/run", "--tile", "32"], "which --tile would change"),
+        (["--resume", "results/run", "--allow", "weather"], "no kind of change is named 'weather'"),
+    ],
+)
+def test_what_cannot_be_resumed_is_refused_with_one_message(cut, esrbench, arguments, message):
+    done = esrbench("bench", *arguments)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_run_at_once_is_refused_or_waits_for_the_first(
+    suite, esrbench, started, places, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places))
+    with turn.taken("results/first", pytest.fail, wait=False):
+        refused = esrbench("bench", "--suite", suite, "--out", "results/second", "--no-wait")
+        second = started("bench", "--suite", suite, "--out", "results/second")
+        assert f"waiting for process {os.getpid()} (results/first) to end" in second.stderr.readline()
+        assert not (tmp_path / "results").exists()
+    second.communicate(timeout=120)
+    assert (refused.returncode, second.returncode) == (3, 0)
+    assert f"process {os.getpid()} (results/first) is measuring on this machine" in refused.stderr
+    assert store.read_run(tmp_path / "results" / "second").end is not None
