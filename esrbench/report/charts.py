@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.report.palette import Theme
-from esrbench.report.panels import draw_fidelity, draw_latency, draw_memory, draw_throughput
+from esrbench.report.panels import draw_fidelity, draw_latency, draw_memory, draw_throughput, draw_warmup
 from esrbench.store import Run
 
 Draw = Callable[[Axes, Run, Sequence[CaseSummary], Theme], None]
@@ -46,6 +46,15 @@ CHARTS = (
         caption="Every timed tile of every launch is a dot, the box holds their middle half. The bar and the number "
         "are the median of the launches' medians.",
         draw=draw_latency,
+        base_in=0.95,
+        row_in=0.36,
+    ),
+    Chart(
+        name="warmup",
+        title="Warm-up, tile by tile",
+        caption="The first tile through the fresh session, then the tiles of the warm-up: each over the launch's "
+        "median in the timed loop, medians of the launches. 1.00 is as fast as it gets. At most twelve are shown.",
+        draw=draw_warmup,
         base_in=0.95,
         row_in=0.36,
     ),

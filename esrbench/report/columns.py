@@ -26,6 +26,12 @@ def _speedup(row: CaseSummary) -> str:
     return f"{times(row.speedup)} ({found})" if found else times(row.speedup)
 
 
+def _new_shape(row: CaseSummary) -> str:
+    if row.new_shape_again_s is None:
+        return seconds(row.new_shape_s)
+    return f"{seconds(row.new_shape_s)} ({seconds(row.new_shape_again_s)})"
+
+
 COLUMNS = (
     Column(
         head="target",
@@ -132,6 +138,13 @@ COLUMNS = (
         meaning="process start to first tile back",
         text=lambda row: seconds(row.cold_s),
         value=lambda row: row.cold_s,
+        brief=True,
+    ),
+    Column(
+        head="new shape s",
+        meaning="first tile of half the side through the warm session; in brackets the same tile once more",
+        text=_new_shape,
+        value=lambda row: row.new_shape_s,
     ),
     Column(
         head="rounds",

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from esrbench.case_summary import CaseSummary, reference_case, throughput_by_round
+from esrbench.advice import advice
+from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
+from esrbench.measure import MIN_STEADY_TILES
 from esrbench.stats import spread
 from esrbench.store import Run
-from esrbench.wording import counted
+from esrbench.wording import counted, interval, times
 
 UNQUIET = 0.2
 """Ten launches in a row on a quiet shared machine lay 9 % apart, drift included; more than twice that is no drift."""
@@ -39,9 +41,16 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
     ]
 
 
+def trust(run: Run) -> list[str]:
+    """What to know before any number: by how much the same thing differed from itself, and what disturbed the run."""
+    floor = _noise_floor(run)
+    return [*([floor] if floor else []), *advice(run)]
+
+
 def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
     """How far the numbers can be trusted, and what the run itself had to say."""
-    notes = [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
+    notes = trust(run)
+    notes += [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
     notes += [note for row in rows if (note := _wide_interval(row))]
     rounds = {row.rounds for row in rows if row.ranked}
     if rounds and max(rounds) < 2:
@@ -54,9 +63,64 @@ def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
         notes.append(
             "A software device is a graphics device that is really the CPU: its picture counts, its speed does not."
         )
-    if run.end is None:
-        notes.append("The run was cut short: it has no end on record, and cases or rounds may be missing.")
-    return [*notes, *(run.end.notes if run.end else ())]
+    notes += [note for note in (_unsettled(run), *_new_shapes(run)) if note]
+    return [*notes, *_story(run)]
+
+
+def _noise_floor(run: Run) -> str | None:
+    floor, control = noise_floor(run), run.record.control
+    if floor is None or control is None:
+        return None
+    measured = f"Noise floor: {control.target} on {control.workload}, measured under two names, is "
+    found = interval(floor.low, floor.high)
+    if found is None or floor.low is None or floor.high is None:
+        return f"{measured}{times(floor.value)} as fast as itself, in one round: how far noise reaches is not known."
+    reach = max(floor.high - 1, 1 - floor.low)
+    return (
+        f"{measured}{times(floor.value)} as fast as itself ({found}, {counted(floor.rounds, 'round')}): "
+        f"a difference of less than {reach:.1%} may be noise."
+    )
+
+
+def _unsettled(run: Run) -> str | None:
+    """Targets whose tiles went on varying: neither proof of a slow warm-up nor of noise, so it is said."""
+    ended: dict[str, list[bool]] = {}
+    for launch in run.launches:
+        for warmup in launch.samples.warmups if launch.samples else ():
+            if warmup.steady is not None and len(warmup.times_ns) >= MIN_STEADY_TILES:
+                ended.setdefault(str(launch.case.target), []).append(warmup.steady)
+    found = [target for target, steady in ended.items() if steady.count(False) > len(steady) / 2]
+    if not found:
+        return None
+    return (
+        f"In most launches the warm-up ended with its time, tiles still varying by more than 2 %: {', '.join(found)}."
+    )
+
+
+def _new_shapes(run: Run) -> list[str]:
+    """Why a target has no time for a new shape, the first reason of each."""
+    reasons: dict[str, list[str]] = {}
+    seen: set[str] = set()
+    for launch in run.launches:
+        shape = launch.samples.new_shape if launch.samples else None
+        target = str(launch.case.target)
+        if shape and shape.reason and target not in seen:
+            reasons.setdefault(shape.reason, []).append(target)
+            seen.add(target)
+    return [f"No new shape was timed for {', '.join(targets)}: {reason}." for reason, targets in reasons.items()]
+
+
+def _story(run: Run) -> list[str]:
+    """How the run went: stopped, resumed, changed, ended."""
+    notes = [
+        f"The run was resumed with launch {each.sequence}"
+        + (f", although this had changed: {'; '.join(each.changes)}." if each.changes else ".")
+        for each in run.resumptions
+    ]
+    if run.end is not None:
+        return [*notes, *run.end.notes]
+    stopped = "Its user stopped the run" if run.interruptions else "The run was cut short"
+    return [*notes, f"{stopped}: it has no end on record, and cases or rounds may be missing."]
 
 
 def _reference_noise(run: Run, workload: str) -> str | None:

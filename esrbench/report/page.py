@@ -17,6 +17,7 @@ from esrbench.report.columns import Column, shown
 from esrbench.report.findings import Gap, gaps, noise_notes
 from esrbench.report.palette import runtime_colours
 from esrbench.report.pictures import WorkloadPictures, workload_pictures
+from esrbench.report.quiet import NoiseTable, noise_table
 from esrbench.runner import Placement
 from esrbench.store import Run
 from esrbench.wording import NOT_MEASURED, decibel, significant
@@ -52,6 +53,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     pictures: list[WorkloadPictures]
     gaps: list[Gap]
     notes: list[str]
+    noise: NoiseTable | None
     proofs: list[Proof]
     machine: list[tuple[str, str]]
 
@@ -99,6 +101,7 @@ def _section(run: Run, charts: Sequence[DrawnChart]) -> Section:
         pictures=[pictures for pictures in drawn if pictures],
         gaps=gaps(rows),
         notes=noise_notes(run, rows),
+        noise=noise_table(run),
         proofs=[proof for row in rows if (proof := _proof(run, row))],
         machine=_machine(run.record),
     )

@@ -1,5 +1,6 @@
 """What each chart draws into a panel: the ranked rows of one workload, fastest first."""
 
+import math
 import statistics
 from collections.abc import Sequence
 
@@ -18,6 +19,12 @@ MARKERS = {Precision.FP32: "o", Precision.TF32: "P", Precision.FP16: "^", Precis
 
 MAX_INTERVAL = 1.5
 """An interval is drawn up to this multiple of the fastest: two rounds that disagree must not squeeze every bar."""
+
+MAX_CELLS = 12
+"""Tiles of the warm-up that are shown: what a tuner or compiler does is over by then."""
+
+FULL_STRENGTH = 4.0
+"""A tile that takes this many times the steady ones is drawn in full colour."""
 
 LOG_SPREAD = 4.0
 """Above this ratio of the slowest to the fastest, a linear axis squeezes the fast half into a corner."""
@@ -53,6 +60,21 @@ def draw_latency(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme
         axis.set_xlim(min(every) / 1.1, max(every) * (max(every) / min(every)) ** 0.18)
     elif every:
         axis.set_xlim(0, max(every) * 1.18)
+    _name_rows(axis, drawn, theme)
+
+
+def draw_warmup(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """A cell a tile, as strong as the tile is slow: the first tile, then the warm-up."""
+    drawn = [row for row in rows if _settling(run, row)]
+    for y, (row, colour) in enumerate(zip(drawn, _colours(drawn), strict=True)):
+        for x, ratio in enumerate(_settling(run, row)):
+            strength = 0.1 + 0.7 * min(1.0, math.log(max(ratio, 1.0)) / math.log(FULL_STRENGTH))
+            axis.barh(y, 0.94, left=x - 0.47, height=0.62, color=colour, alpha=strength)
+            axis.annotate(significant(ratio), (x, y), ha="center", va="center", color=theme.text, fontsize=9)
+    widest = max((len(_settling(run, row)) for row in drawn), default=1)
+    axis.set_xticks(range(widest), ["first", *(str(index) for index in range(1, widest))])
+    axis.set_xlim(-0.5, max(widest, 6) - 0.5)
+    axis.grid(visible=False)
     _name_rows(axis, drawn, theme)
 
 
@@ -103,6 +125,18 @@ def _colours(rows: Sequence[CaseSummary]) -> list[str]:
 def _tile_ms(run: Run, row: CaseSummary) -> list[float]:
     launches = launches_of(run, Case(target=row.target, workload=row.workload))
     return [ns / 1e6 for launch in launches if launch.samples for ns in launch.samples.tile_ns]
+
+
+def _settling(run: Run, row: CaseSummary) -> list[float]:
+    """The first tile and the warm-up's, over the launch's median tile in the timed loop; medians of the launches."""
+    launches = launches_of(run, Case(target=row.target, workload=row.workload))
+    ratios: list[list[float]] = []
+    for samples in (launch.samples for launch in launches if launch.samples):
+        steady_ns = statistics.median(samples.tile_ns)
+        warmup_ns = samples.warmups[0].times_ns if samples.warmups else ()
+        ratios.append([ns / steady_ns for ns in (samples.first_tile_ns, *warmup_ns)][:MAX_CELLS])
+    longest = max(map(len, ratios), default=0)
+    return [statistics.median(each[index] for each in ratios if index < len(each)) for index in range(longest)]
 
 
 def _jitter(index: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer, machine_name
 from esrbench.report.columns import shown_briefly
-from esrbench.report.findings import Gap, gaps
+from esrbench.report.findings import Gap, gaps, trust
 from esrbench.store import Run
 
 CSV_COLUMNS = (
@@ -60,7 +60,7 @@ def _section(run: Run, *, titled: bool) -> str:
     lines += [answer(run), ""]
     ranked = [row for row in rows if row.ranked]
     if ranked:
-        lines += [*_table(ranked), ""]
+        lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in trust(run)), ""]
     found = gaps(rows)
     if found:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
