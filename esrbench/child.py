@@ -17,6 +17,7 @@ from esrbench.errors import (
     OutputError,
     RecordError,
     UnavailableError,
+    UsageError,
 )
 from esrbench.process import THREAD_VARIABLES, die_with_parent, signal_name
 
@@ -24,7 +25,8 @@ Job = TypeVar("Job", bound=Value)
 Answer = TypeVar("Answer", bound=Value)
 
 _TRANSLATED: dict[str, type[EsrbenchError]] = {
-    error.__name__: error for error in (CheckpointError, OutOfMemoryError, OutputError, RecordError, UnavailableError)
+    error.__name__: error
+    for error in (CheckpointError, OutOfMemoryError, OutputError, RecordError, UnavailableError, UsageError)
 }
 
 

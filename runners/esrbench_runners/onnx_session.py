@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from esrbench.artifact import ONNX, Format, LocatedArtifact
+from esrbench.artifact import ONNX, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
 from esrbench.cuda_driver import device_names
-from esrbench.errors import PlacementError
+from esrbench.errors import EsrbenchError, PlacementError
 from esrbench.layout import to_planes, to_tiles
 from esrbench.processor import cpu_name
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
@@ -25,6 +25,8 @@ CUDA_OPTIONS = {
     "prefer_nhwc": "1",  # tensor cores read channels last
     "arena_extend_strategy": "kSameAsRequested",  # no doubling: device memory means what the network needs
 }
+
+_PRECISIONS = {np.float16: Precision.FP16, np.float32: Precision.FP32}
 
 ERRORS_ONLY = 3
 """onnxruntime's severity scale: 0 verbose, 1 info, 2 warning, 3 error, 4 fatal."""
@@ -51,6 +53,11 @@ class OnnxruntimeRunner(Runner):
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A session whose every node is on the target's provider."""
         require(target, self._found(target.device_kind))
+        return OnnxSession(library("onnxruntime", "esrbench[onnxruntime]"), artifact, target, options)
+
+    def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
+        """On the CPU, where a half-precision graph runs too, if only as fp32 with casts around every node."""
+        target = Target.of(self.name, "cpu", artifact.artifact.precision)
         return OnnxSession(library("onnxruntime", "esrbench[onnxruntime]"), artifact, target, options)
 
     def _found(self, device_kind: str) -> Sequence[Availability]:
@@ -89,13 +96,24 @@ class OnnxSession(Session):
             self._session = self._open(str(artifact.path()))
         self._input = self._session.get_inputs()[0]
         self._dtype = np.float16 if self._input.type == "tensor(float16)" else np.float32
+        self._takes_pictures = artifact.artifact.io is Interface.IMAGE
+        self._precision = artifact.artifact.precision
         self.placement()
 
     def run(self, tiles: Tiles) -> Tiles:
         """Upscale a batch; copies to and from the device are part of it."""
         with translated(f"{self._target}: a batch of shape {tiles.shape}"):
+            if self._takes_pictures:
+                return self._upscaled_pictures(tiles)
             planes = to_planes(tiles).astype(self._dtype, copy=False)
             return to_tiles(self._session.run(None, {self._input.name: planes})[0], tiles)
+
+    def _upscaled_pictures(self, tiles: Tiles) -> Tiles:
+        """Bytes in, bytes out: what else a tile has to become is in the graph."""
+        if tiles.dtype != np.uint8:
+            raise EsrbenchError(f"{self._target}: the graph takes pictures of bytes, it was given {tiles.dtype}")
+        upscaled: Tiles = self._session.run(None, {self._input.name: tiles})[0]
+        return upscaled
 
     def placement(self) -> Placement:
         """Nodes per provider, and the type of the graph's input."""
@@ -104,7 +122,7 @@ class OnnxSession(Session):
         if elsewhere or self._session.get_providers()[0] != self._provider:
             found = nodes or self._session.get_providers()
             raise PlacementError(f"{self._target}: {self._provider} was asked for, the session has {found}")
-        precision = Precision.FP16 if self._dtype is np.float16 else Precision.FP32
+        precision = self._precision if self._takes_pictures else _PRECISIONS[self._dtype]
         if precision is not self._target.precision:
             raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
         on_gpu = self._target.device_kind == "cuda"

@@ -1,14 +1,19 @@
+import math
 from collections import Counter
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 import esrbench
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
-from esrbench.exporter import ExportOptions
+from esrbench.artifact import Interface
+from esrbench.errors import ExportError, UsageError
+from esrbench.exporter import ExportOptions, Model
 from esrbench.target import Precision
-from esrbench_exporters.onnx_graph import OPSET, OnnxExporter
+from esrbench_exporters import onnx_graph
+from esrbench_exporters.onnx_graph import OPSET, OPSETS, OnnxExporter
 
 onnx = pytest.importorskip("onnx")
 SPECS = [
@@ -49,7 +54,11 @@ def test_it_is_one_file_with_dynamic_sides_and_says_what_it_is(tiny, exported):
     assert (given.name, made.name) == ("input", "output")
     sides = [side.dim_param or side.dim_value for side in given.type.tensor_type.shape.dim]
     assert sides == ["batch", 3, "height", "width"]
+    made_sides = [side.dim_param or side.dim_value for side in made.type.tensor_type.shape.dim]
+    assert made_sides == ["batch", 3, f"{tiny.spec.scale}*height", f"{tiny.spec.scale}*width"]
     described = {entry.key: entry.value for entry in model.metadata_props}
+    assert (described["io"], described["colour_order"], described["precision"]) == ("float", "RGB", "fp32")
+    assert described["side_multiple_px"] == str(tiny.spec.unshuffle)
     assert described["model"] == "tiny"
     assert described["scale"] == str(tiny.spec.scale)
     assert described["weights_sha256"] == tiny.weights_sha256
@@ -63,6 +72,76 @@ def test_the_graph_is_plain_and_names_no_folder_of_this_machine(tiny, exported):
         assert (nodes["Conv"], nodes["Resize"], nodes["LeakyRelu"]) == (21, 2, 15)
     content = exported[0].read_bytes()
     assert str(Path(esrbench.__file__).parent).encode() not in content
+
+
+def test_no_node_is_without_effect_and_no_weight_is_there_twice(tiny, exported):
+    graph = onnx.load(exported[0]).graph
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    assert all(read & set(node.output) for node in graph.node)
+    assert all(initializer.name in read for initializer in graph.initializer)
+    contents = [(tuple(weight.dims), weight.raw_data) for weight in graph.initializer]
+    assert len(set(contents)) == len(contents)
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    shapes = tiny.spec.parameter_shapes()
+    assert len(convolutions) == sum(len(shape) == 4 for shape in shapes.values())
+    numbers = sum(math.prod(shape) for shape in shapes.values())
+    assert 4 * numbers <= exported[0].stat().st_size < 4 * numbers + 1000 * len(graph.node)
+
+
+def test_the_same_model_is_the_same_file(tiny, exported, tmp_path):
+    (again,) = OnnxExporter().export(tiny, ExportOptions(), tmp_path).paths
+    assert again.read_bytes() == exported[0].read_bytes()
+
+
+def test_equal_weights_are_kept_once(random_model, tmp_path, picture, expected, psnr_db):
+    tiny = random_model(SPECS[0])
+    weights = tiny.weights | {"conv_hr.weight": tiny.weights["conv_up1.weight"]}
+    tiny = msgspec.structs.replace(tiny, weights=weights)
+    (path,) = OnnxExporter().export(tiny, ExportOptions(), tmp_path).paths
+    convolutions = [node for node in onnx.load(path).graph.node if node.op_type == "Conv"]
+    assert len({node.input[1] for node in convolutions}) == len(convolutions) - 1
+    pictures = picture(1, 3, 8, 8)
+    assert psnr_db(run(path, pictures), expected(tiny, pictures)) > 110
+
+
+@pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
+def test_another_opset_is_written_when_asked_for(opset, random_model, tmp_path, picture, expected, psnr_db):
+    tiny = random_model(SPECS[2])
+    (path,) = OnnxExporter().export(tiny, ExportOptions(opset=opset), tmp_path).paths
+    assert path.name == f"tiny-opset{opset}.onnx"
+    assert {entry.domain: entry.version for entry in onnx.load(path).opset_import} == {"": opset}
+    pictures = picture(1, 3, 20, 28)
+    assert psnr_db(run(path, pictures), expected(tiny, pictures)) > 110
+
+
+def test_an_opset_that_is_not_what_was_asked_for_is_found_out(exported):
+    with pytest.raises(ExportError, match="has opset 18; 17 was asked for"):
+        onnx_graph._check(exported[0], 17)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "message"),
+    [
+        (SPECS[2], ExportOptions(opset=9), "opset 9 was asked for; choose one from 15 to 24"),
+        (SPECS[1], ExportOptions(shape=(1, 37, 53)), "needs sides that 2 divides, 37×53 was asked for"),
+        (RRDBNetSpec(blocks=1, in_channels=1), ExportOptions(io=Interface.IMAGE), "takes 1 channels and makes 3"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_the_export(spec, options, message, tmp_path):
+    model = Model(name="tiny", spec=spec, weights={}, weights_sha256="", source="")
+    with pytest.raises(UsageError, match=message):
+        OnnxExporter().export(model, options, tmp_path)
+
+
+def test_one_size_is_a_graph_of_that_size(random_model, tmp_path, picture, expected, psnr_db):
+    tiny = random_model(SPECS[1])
+    (path,) = OnnxExporter().export(tiny, ExportOptions(shape=(2, 10, 12)), tmp_path).paths
+    assert path.name == "tiny-2x10x12.onnx"
+    graph = onnx.load(path).graph
+    for value, shape in ((graph.input[0], [2, 3, 10, 12]), (graph.output[0], [2, 3, 20, 24])):
+        assert [side.dim_value for side in value.type.tensor_type.shape.dim] == shape
+    pictures = picture(2, 3, 10, 12)
+    assert psnr_db(run(path, pictures), expected(tiny, pictures)) > 110
 
 
 def test_fp16_takes_and_makes_halves(random_model, tmp_path, picture, expected, psnr_db, capfd):
