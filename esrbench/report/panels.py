@@ -70,7 +70,7 @@ def draw_warmup(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme)
         for x, ratio in enumerate(_settling(run, row)):
             strength = 0.1 + 0.7 * min(1.0, math.log(max(ratio, 1.0)) / math.log(FULL_STRENGTH))
             axis.barh(y, 0.94, left=x - 0.47, height=0.62, color=colour, alpha=strength)
-            axis.annotate(significant(ratio), (x, y), ha="center", va="center", color=theme.text, fontsize=9)
+            axis.annotate(times(ratio), (x, y), ha="center", va="center", color=theme.text, fontsize=9)
     widest = max((len(_settling(run, row)) for row in drawn), default=1)
     axis.set_xticks(range(widest), ["first", *(str(index) for index in range(1, widest))])
     axis.set_xlim(-0.5, max(widest, 6) - 0.5)

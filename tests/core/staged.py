@@ -75,6 +75,7 @@ class Stage:
     seconds: Mapping[Target, float] | Seconds
     budget_s: float = 1000.0
     max_rounds: int = 5
+    timeout_s: float = 100
     precision_percent: float | None = None
     targets: tuple[Target, ...] = ()
     refused: tuple[Target, ...] = ()
@@ -106,7 +107,7 @@ class Stage:
                 budget_s=self.budget_s,
                 max_rounds=self.max_rounds,
                 precision_percent=self.precision_percent,
-                timeout_s=100,
+                timeout_s=self.timeout_s,
                 measure_s=1,
             ),
             inputs=Inputs(workloads={"t48b1": workload()}, pictures={}, artifacts={}, reference=ARTIFACT),
