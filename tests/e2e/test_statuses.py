@@ -21,7 +21,23 @@ FAULTS = {
     "fake@cpu6:fp32": (Fault.HANG, Moment.RUN, Status.TIMEOUT, "no result within 6 s"),
     "fake@cpu7:fp32": (Fault.CRASH, Moment.RUN, Status.CRASHED, "SIGKILL"),
     "fake@cpu8:fp32": (Fault.RAISE, Moment.LOAD, Status.ERROR, "RuntimeError: scripted to raise"),
+    "fake@cpu9:fp32": (Fault.RAISE, Moment.RUN, Status.ERROR, "RuntimeError: scripted to raise"),
+    "fake@cpu10:fp32": (Fault.RAISE, Moment.STREAM, Status.ERROR, "RuntimeError: scripted to raise"),
+    "fake@cpu11:fp32": (Fault.RAISE, Moment.PLACEMENT, Status.ERROR, "RuntimeError: scripted to raise"),
+    "fake@cpu12:fp32": (Fault.RAISE, Moment.CLOSE, Status.ERROR, "RuntimeError: scripted to raise"),
+    "fake@cpu13:fp32": (Fault.RAISE, Moment.PRECISION, Status.ERROR, "could not say which artifact it wants"),
+    "fake@cpu14:fp32": (Fault.SILENT, Moment.RUN, Status.CRASHED, "left no result: [Errno 2] No such file"),
+    "fake@cpu15:fp32": (Fault.GARBAGE, Moment.RUN, Status.CRASHED, "left no result: the launch's outcome is not a"),
 }
+
+HARMLESS = {
+    "fake@cpu20:fp32": (Fault.CHATTER, Moment.RUN, None),
+    "fake@cpu21:fp32": (Fault.RAISE, Moment.NEW_SHAPE, "refused: scripted to raise"),
+    "fake@cpu22:fp32": (Fault.CRASH, Moment.NEW_SHAPE, "after the measurement: the process was killed by SIGKILL"),
+    "fake@cpu23:fp32": (Fault.HANG, Moment.NEW_SHAPE, "after the measurement: no result within 6 s"),
+    "fake@cpu24:fp32": (Fault.CRASH, Moment.CLOSE, "after the measurement: the process was killed by SIGKILL"),
+}
+"""What goes wrong without touching a number, and what the record then says of the new shape."""
 
 SUITE = """
 name = "faults"
@@ -52,9 +68,12 @@ def write_suite(path, model, targets, **changes):
 def run(esrbench, scripted, zero_checkpoint, tmp_path):
     scripted(
         [FakeScript(target=GOOD, device_type=DeviceType.CPU)]
-        + [FakeScript(target=Target(name), fault=fault, moment=moment) for name, (fault, moment, *_) in FAULTS.items()]
+        + [
+            FakeScript(target=Target(name), fault=fault, moment=moment)
+            for name, (fault, moment, *_) in (FAULTS | HARMLESS).items()
+        ]
     )
-    suite = write_suite(tmp_path / "faults.toml", zero_checkpoint, [GOOD, *FAULTS])
+    suite = write_suite(tmp_path / "faults.toml", zero_checkpoint, [GOOD, *FAULTS, *HARMLESS])
     done = esrbench("bench", "--suite", suite, "--out", "results/faults")
     assert done.returncode == 1, done.stderr  # a wrong picture
     return done, store.read_run(tmp_path / "results" / "faults")
@@ -63,12 +82,17 @@ def run(esrbench, scripted, zero_checkpoint, tmp_path):
 def test_every_fault_gets_its_status_and_its_reason_and_the_run_goes_on(run, tmp_path):
     done, recorded = run
     found = {launch.case.target: launch for launch in recorded.launches}
-    assert set(found) == {GOOD, *FAULTS}
+    assert set(found) == {GOOD, *FAULTS, *HARMLESS}
     assert found[GOOD].status is Status.OK
     for name, (_, _, status, reason) in FAULTS.items():
         launch = found[Target(name)]
         assert (name, launch.status) == (name, status)
         assert reason in (launch.reason or ""), (name, launch.reason)
+    for name, (*_, reason) in HARMLESS.items():
+        launch = found[Target(name)]
+        assert (name, launch.status) == (name, Status.OK)
+        assert launch.samples.tile_ns
+        assert (launch.samples.new_shape.reason or "").startswith(reason or "")
     assert recorded.end is not None
     _every_target_is_reported_and_only_the_good_one_has_a_speed(tmp_path / "reports" / "faults", done.stdout)
 
@@ -76,8 +100,8 @@ def test_every_fault_gets_its_status_and_its_reason_and_the_run_goes_on(run, tmp
 def _every_target_is_reported_and_only_the_good_one_has_a_speed(folder, stdout):
     lines = (folder / "summary.csv").read_text().splitlines()
     rows = {row["target"]: row for row in csv.DictReader(lines)}
-    assert set(rows) == {GOOD, *FAULTS}
-    assert rows[GOOD]["latency_ms"]
+    assert set(rows) == {GOOD, *FAULTS, *HARMLESS}
+    assert all(rows[name]["latency_ms"] for name in (GOOD, *HARMLESS))
     page = (folder / "index.html").read_text()
     for name in FAULTS:
         assert rows[name]["speedup"] == ""
