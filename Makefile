@@ -9,9 +9,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SUITE ?= quick
 NAME ?= $(shell date +%Y%m%d-%H%M%S)
 MODEL ?= realesrgan-x4plus
+BASE ?= origin/main
 ARGS ?=
 
-.PHONY: help setup bench report export test check format benchmark schema clean
+.PHONY: help setup bench report export test check format benchmark bench-ci schema clean
 
 help:
 	@echo "make bench      measure every runtime on this machine and write a report (SUITE=quick|full|gpu, ARGS=...)"
@@ -19,6 +20,7 @@ help:
 	@echo "make export     write MODEL=$(MODEL) as ONNX, NCNN and TorchScript into artifacts/"
 	@echo "make test       run the tests"
 	@echo "make check      ruff, mypy, import-linter, generated files"
+	@echo "make bench-ci   measure this tree against BASE=$(BASE) in turns; fails where it is slower"
 	@echo "make benchmark  measure esrbench's own cost (pytest-benchmark)"
 	@echo "make setup      create $(VENV) with every runtime that PyPI has for this machine"
 	@echo "make clean      remove what was made: environment, reports, artifacts, caches; results/ stays"
@@ -58,6 +60,9 @@ check: $(VENV)/.development
 format: $(VENV)/.development
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench-ci: $(VENV)/.development
+	$(BIN)/python tests/benchmarks/bench_ci.py --base $(BASE) $(ARGS)
 
 benchmark: $(VENV)/.development
 	$(BIN)/python -m pytest tests/benchmarks $(ARGS)

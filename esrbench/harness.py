@@ -43,8 +43,10 @@ class Harness:
         self._deadline_s = 0.0
         self._notes: list[str] = []
 
-    def run(self) -> RunEnd:
+    def run(self, rounds: int | None = None) -> RunEnd | None:
         """Measure every case; returns what is also on disk as ``end.json``.
+
+        After ``rounds`` rounds it pauses and returns None: the run has no end yet, and is resumed as a killed one is.
 
         Raises:
             UnavailableError: the reference cannot be drawn, so nothing can be compared.
@@ -52,16 +54,19 @@ class Harness:
             KeyboardInterrupt: the user stopped the run; that is on disk too.
         """
         try:
-            self._measure()
+            paused = self._measure(rounds)
         except KeyboardInterrupt:
             self._writer.interrupted(self._end(interrupted=True), self._next_sequence())
             raise
+        if paused:
+            return None
         self._note_single_launches()
         end = self._end(interrupted=False)
         self._writer.end(end)
         return end
 
-    def _measure(self) -> None:
+    def _measure(self, rounds: int | None) -> bool:
+        """Launch until the end, or for so many rounds; whether it paused there."""
         recorded = {launch.case for launch in self._launches}
         for case, refusal in self._plan.refused.items():
             if case not in recorded:
@@ -70,10 +75,15 @@ class Harness:
             launcher = Launcher(self._plan.inputs, self._writer, folder)
             self._draw_references(launcher)
             self._deadline_s = self._clock_s() + self._suite.budget_s - _spent_s(self._launches)
-            self._first_round(launcher)
-            for round_ in range(1, self._suite.max_rounds):
+            measured = 0
+            for round_ in range(self._suite.max_rounds):
+                before = len(self._launches)
                 if not self._round(launcher, round_):
-                    break
+                    return False
+                measured += len(self._launches) > before
+                if measured == rounds and round_ + 1 < self._suite.max_rounds:
+                    return True
+        return False
 
     def _draw_references(self, launcher: Launcher) -> None:
         for workload in self._plan.inputs.workloads:
@@ -81,6 +91,13 @@ class Harness:
             outcome = launcher.draw_reference(workload, self._suite.timeout_s)
             if outcome.status is not Status.OK:
                 raise UnavailableError(f"{REFERENCE} could not draw the reference: {outcome.reason}", outcome.remedy)
+
+    def _round(self, launcher: Launcher, round_: int) -> bool:
+        """Launch what belongs to the round and was not launched before; False where no other follows."""
+        if round_ > 0:
+            return self._further_round(launcher, round_)
+        self._first_round(launcher)
+        return True
 
     def _first_round(self, launcher: Launcher) -> None:
         """Launch every case once, those known to be slow last."""
@@ -95,7 +112,7 @@ class Harness:
             self._progress.starting(_title(case), len(cases) - position, None)
             self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
 
-    def _round(self, launcher: Launcher, round_: int) -> bool:
+    def _further_round(self, launcher: Launcher, round_: int) -> bool:
         """Launch again what fits the budget; False where that is the end."""
         before = [launch for launch in self._launches if launch.round < round_]
         cost_s = schedule.costs_s(before, despite_failure=self._plan.compared_with)

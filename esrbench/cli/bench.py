@@ -10,7 +10,7 @@ from esrbench.cli import app
 if TYPE_CHECKING:
     from esrbench.likeness import Aspect
 
-WITH_RESUME = frozenset({"resume", "allow", "no_wait", "reports", "as_json"})
+WITH_RESUME = frozenset({"resume", "allow", "rounds", "no_wait", "reports", "as_json"})
 """Options that do not change a plan."""
 
 
@@ -37,6 +37,9 @@ def bench(
         list[str] | None,
         typer.Option(help="With --resume, what may have changed: machine, weights, workload, threads or versions."),
     ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Pause after so many rounds; --resume goes on with the next ones.")
+    ] = None,
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Refuse while another run measures here.")] = False,
     reports: Annotated[Path, typer.Option(help="Where the report's folder is put.")] = Path("reports"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
@@ -48,7 +51,7 @@ def bench(
     if resume is not None:
         _refuse_plan_options(context, resume)
         rest = RestOfRun(folder=resume.resolve(), allowed=_aspects(allow or []))
-        raise typer.Exit(measure(rest, reports, wait=not no_wait, as_json=as_json))
+        raise typer.Exit(measure(rest, reports, rounds=rounds, wait=not no_wait, as_json=as_json))
     wanted = suites.Overrides(
         model=model,
         targets=tuple(target or ()),
@@ -60,7 +63,7 @@ def bench(
         precision_percent=suites.percent(precision) if precision is not None else None,
     )
     new = NewRun(suite=suites.override(suites.load(suite), wanted), threads=_checked(threads), out=out)
-    raise typer.Exit(measure(new, reports, wait=not no_wait, as_json=as_json))
+    raise typer.Exit(measure(new, reports, rounds=rounds, wait=not no_wait, as_json=as_json))
 
 
 def _refuse_plan_options(context: typer.Context, folder: Path) -> None:

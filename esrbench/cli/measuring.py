@@ -17,7 +17,7 @@ from esrbench.harness import Harness
 from esrbench.likeness import Aspect
 from esrbench.plan import Plan
 from esrbench.prepare import Say
-from esrbench.record import LaunchRecord, Status
+from esrbench.record import LaunchRecord, RunEnd, Status
 from esrbench.report.folder import check_place
 from esrbench.store import RunWriter
 from esrbench.suite import Suite
@@ -87,8 +87,11 @@ class RestOfRun(msgspec.Struct, frozen=True, kw_only=True):
         return resumed.plan, resumed.writer, resumed.run.launches
 
 
-def measure(work: Work, reports: Path, *, wait: bool, as_json: bool) -> int:
-    """Measure ``work`` when it is its turn, and report it under ``reports``; returns the exit code."""
+def measure(work: Work, reports: Path, *, rounds: int | None, wait: bool, as_json: bool) -> int:
+    """Measure ``work`` when it is its turn, and report it under ``reports``; returns the exit code.
+
+    After ``rounds`` rounds, a run that is not at its end pauses without a report.
+    """
     console = Console(stderr=True)
 
     def say(text: str) -> None:
@@ -100,12 +103,14 @@ def measure(work: Work, reports: Path, *, wait: bool, as_json: bool) -> int:
         with turn.taken(str(folder), say, wait=wait):
             folder = work.place()  # once more: what was free may be taken after a wait
             begun = work.begin(folder, say)
-            if begun is not None:
-                _run(begun, console)
+            paused = begun is not None and _run(begun, console, rounds) is None
     except KeyboardInterrupt:
         return _interrupted(folder, reports / folder.name, say, as_json=as_json)
     run = store.read_run(folder)
-    present([run], reports / folder.name, as_json=as_json)
+    if paused:
+        say(f"paused: {_kept(folder)}")
+    else:
+        present([run], reports / folder.name, as_json=as_json)
     return _exit_code({launch.status for launch in run.launches})
 
 
@@ -116,11 +121,11 @@ def new_folder(parent: Path, at: datetime) -> Path:
     return next(parent / name for name in names if not (parent / name).exists())
 
 
-def _run(begun: Begun, console: Console) -> None:
+def _run(begun: Begun, console: Console, rounds: int | None) -> RunEnd | None:
     plan, writer, launched = begun
     try:
         with watching(console) as progress:
-            Harness(plan, writer, progress, launched=launched).run()
+            return Harness(plan, writer, progress, launched=launched).run(rounds)
     except OutputError as error:
         raise OutputError(f"{error}; {_kept(writer.folder)}") from error
 
