@@ -121,13 +121,13 @@ class Stage:
             once=of(self.once),
         )
 
-    def run(self, monkeypatch, writer: RunWriter | None = None) -> RunEnd:
-        """Run it, or go on with what lies in the folder."""
+    def run(self, monkeypatch, writer: RunWriter | None = None, rounds: int | None = None) -> RunEnd | None:
+        """Run it, or go on with what lies in the folder; for so many rounds."""
         monkeypatch.setattr(harness, "Launcher", lambda *_: Launcher(self))
         launched = store.read_run(self.folder).launches if (self.folder / store.RUN_FILE).exists() else ()
         writer = writer or (RunWriter(self.folder) if launched else RunWriter.create(self.folder, self._record()))
         self.clock = Clock()
-        return Harness(self.plan, writer, self.watcher, self.clock, launched).run()
+        return Harness(self.plan, writer, self.watcher, self.clock, launched).run(rounds)
 
     @property
     def recorded(self) -> Run:

@@ -176,6 +176,24 @@ def test_a_run_stopped_anywhere_goes_on_to_the_verdicts_of_one_that_was_not(tmp_
     assert noise_floor(cut.recorded) == noise_floor(whole.recorded)
 
 
+def test_a_run_that_pauses_after_each_round_is_the_run_that_does_not(tmp_path, monkeypatch):
+    settings = {"seconds": noisy, "targets": (REFERENCE, FAST, SLOW), "refused": (REFUSED,), "budget_s": 95}
+    whole = Stage(folder=tmp_path / "whole", control=True, **settings)
+    end = whole.run(monkeypatch)
+    paused = Stage(folder=tmp_path / "paused", control=True, **settings)
+    for round_ in range(2):
+        assert paused.run(monkeypatch, rounds=1) is None
+        assert paused.recorded.end is None
+        assert max(launch.round for launch in paused.recorded.launches) == round_
+    assert paused.run(monkeypatch, rounds=10).elapsed_s == pytest.approx(end.elapsed_s)
+    assert summarise(paused.recorded) == summarise(whole.recorded)
+
+
+def test_a_pause_at_the_last_round_is_the_end(tmp_path, monkeypatch):
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 1.0, FAST: 1.0}, max_rounds=2)
+    assert made.run(monkeypatch, rounds=2) == made.recorded.end
+
+
 def test_a_disk_that_fills_up_stops_the_run_and_room_lets_it_go_on(tmp_path, monkeypatch):
     class Full(RunWriter):
         def launch(self, record):
