@@ -4,6 +4,7 @@
 folder → page → template
        ↘ charts → panels → labels, palette
        ↘ summary → columns, findings
+       ↘ history_chart, history_text
 ```
 """
 

@@ -91,9 +91,9 @@ def png(chart: Chart, run: Run, theme: Theme) -> bytes | None:
         figure.suptitle(chart.title, x=0.012, ha="left", fontsize=12, fontweight="bold", color=theme.text)
         axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
         for axis, (name, rows) in zip(axes, panels.items(), strict=True):
-            _style(axis, theme, name if len(panels) > 1 else "")
+            styled(axis, theme, name if len(panels) > 1 else "")
             chart.draw(axis, run, rows, theme)
-        return _written(figure)
+        return written(figure)
 
 
 def _panels(run: Run) -> dict[str, list[CaseSummary]]:
@@ -107,7 +107,8 @@ def _panels(run: Run) -> dict[str, list[CaseSummary]]:
     return panels
 
 
-def _style(axis: Axes, theme: Theme, title: str) -> None:
+def styled(axis: Axes, theme: Theme, title: str) -> None:
+    """Give an empty panel its title and the looks of every panel here."""
     axis.set_facecolor(theme.background)
     axis.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=theme.faint)
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -117,7 +118,8 @@ def _style(axis: Axes, theme: Theme, title: str) -> None:
     axis.set_axisbelow(True)
 
 
-def _written(figure: Figure) -> bytes:
+def written(figure: Figure) -> bytes:
+    """The figure as PNG bytes."""
     file = io.BytesIO()
     # No Software entry: the same run gives the same bytes whichever release of matplotlib drew the same pixels.
     figure.savefig(file, format="png", metadata={"Software": None})

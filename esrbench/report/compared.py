@@ -10,7 +10,7 @@ from rich.text import Text
 from esrbench.comparison import Comparison, Presence, Row
 from esrbench.gate import Failure
 from esrbench.ratio import Ratio
-from esrbench.report.summary import escaped
+from esrbench.report.escape import escaped
 from esrbench.rounds import Boundary
 from esrbench.verdict import Verdict
 from esrbench.wording import NOT_MEASURED, change, counted, interval, megabytes, significant, times

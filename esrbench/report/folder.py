@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from esrbench.errors import OutputError
+from esrbench.history import histories
 from esrbench.report.charts import CHARTS, png
-from esrbench.report.page import GENERATOR, DrawnChart, page
+from esrbench.report.history_chart import history_png
+from esrbench.report.page import GENERATOR, DrawnChart, DrawnHistory, page
 from esrbench.report.palette import DARK, LIGHT
 from esrbench.report.summary import summary_csv, summary_md
 from esrbench.store import Run
 
 INDEX = "index.html"
 
-_OURS = re.compile(rf"index\.html|summary\.(md|csv)|({'|'.join(chart.name for chart in CHARTS)})(-dark)?(\.\d+)?\.png")
+_NAMES = [*(chart.name for chart in CHARTS), "history"]
+_OURS = re.compile(rf"index\.html|summary\.(md|csv)|({'|'.join(_NAMES)})(-dark)?(\.\d+)?\.png")
 _HEAD_BYTES = 1024
 
 
@@ -70,13 +73,29 @@ def _is_report(folder: Path) -> bool:
 def _write(runs: Sequence[Run], folder: Path) -> None:
     charts = [_draw(run) for run in runs]
     for number, drawn in enumerate(charts, start=1):
-        suffix = f".{number}.png" if number > 1 else ".png"
         for each in drawn:
-            (folder / f"{each.chart.name}{LIGHT.suffix}{suffix}").write_bytes(each.light)
-            (folder / f"{each.chart.name}{DARK.suffix}{suffix}").write_bytes(each.dark)
-    (folder / INDEX).write_text(page(runs, charts), encoding="utf-8", newline="\n")
+            _write_chart(folder, each.chart.name, number, each.light, each.dark)
+    over_time = _draw_histories(runs)
+    for number, history in enumerate(over_time, start=1):
+        _write_chart(folder, "history", number, history.light, history.dark)
+    (folder / INDEX).write_text(page(runs, charts, over_time), encoding="utf-8", newline="\n")
     (folder / "summary.md").write_text(summary_md(runs), encoding="utf-8", newline="\n")
     (folder / "summary.csv").write_text(summary_csv(runs), encoding="utf-8", newline="\n")
+
+
+def _write_chart(folder: Path, name: str, number: int, light: bytes, dark: bytes) -> None:
+    suffix = f".{number}.png" if number > 1 else ".png"
+    (folder / f"{name}{LIGHT.suffix}{suffix}").write_bytes(light)
+    (folder / f"{name}{DARK.suffix}{suffix}").write_bytes(dark)
+
+
+def _draw_histories(runs: Sequence[Run]) -> list[DrawnHistory]:
+    drawn = []
+    for history in histories(runs):
+        light, dark = history_png(history, LIGHT), history_png(history, DARK)
+        if light is not None and dark is not None:
+            drawn.append(DrawnHistory(history=history, light=light, dark=dark))
+    return drawn
 
 
 def _draw(run: Run) -> list[DrawnChart]:

@@ -11,10 +11,13 @@ from markupsafe import Markup, escape
 from esrbench.artifact import Artifact
 from esrbench.case_summary import CaseSummary, launches_of, ranking, summarise
 from esrbench.compare import answer
+from esrbench.history import History
 from esrbench.record import Case, RunRecord
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
 from esrbench.report.findings import Gap, gaps, noise_notes
+from esrbench.report.history_chart import panel_title
+from esrbench.report.history_text import changes, last_change
 from esrbench.report.palette import runtime_colours
 from esrbench.report.pictures import WorkloadPictures, workload_pictures
 from esrbench.report.quiet import NoiseTable, noise_table
@@ -32,6 +35,24 @@ class DrawnChart(msgspec.Struct, frozen=True, kw_only=True):
     chart: Chart
     light: bytes
     dark: bytes
+
+
+class DrawnHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine over time, and its chart as PNG bytes."""
+
+    history: History
+    light: bytes
+    dark: bytes
+
+    @property
+    def changes(self) -> list[str]:
+        """What changed between the runs, in words."""
+        return list(changes(self.history))
+
+    @property
+    def newest(self) -> list[tuple[str, str]]:
+        """Each target, and what the newest run makes of the one before."""
+        return [(panel_title(series, self.history.series), last_change(series)) for series in self.history.series]
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +79,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     machine: list[tuple[str, str]]
 
 
-def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]]) -> str:
-    """The page of ``runs``; ``charts`` holds those of each."""
+def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]], over_time: Sequence[DrawnHistory] = ()) -> str:
+    """The page of ``runs``; ``charts`` holds those of each, ``over_time`` the machines that several were made on."""
     environment = Environment(
         loader=PackageLoader("esrbench.report"),
         autoescape=True,
@@ -72,6 +93,7 @@ def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]]) -> str:
     sections = [_section(run, drawn) for run, drawn in zip(runs, charts, strict=True)]
     return template.render(
         sections=sections,
+        over_time=over_time,
         generator=GENERATOR,
         title=_title(runs),
         not_measured=NOT_MEASURED,

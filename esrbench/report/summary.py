@@ -1,15 +1,18 @@
 """``summary.csv`` for programs and ``summary.md`` for a comment on a change."""
 
 import csv
-import html
 import io
 from collections.abc import Sequence
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer, machine_name
+from esrbench.history import History, histories
 from esrbench.report.columns import shown_briefly
+from esrbench.report.escape import escaped
 from esrbench.report.findings import Gap, gaps, trust
+from esrbench.report.history_text import history_md
 from esrbench.store import Run
+from esrbench.wording import counted
 
 CSV_COLUMNS = (
     "target",
@@ -43,8 +46,14 @@ def summary_csv(runs: Sequence[Run]) -> str:
 
 
 def summary_md(runs: Sequence[Run]) -> str:
-    """The answer, the table and what was not measured, as GitHub's Markdown."""
-    return "\n".join(_section(run, titled=len(runs) > 1) for run in runs)
+    """Machines with several runs over time, then each run: the answer, the table, what was not measured."""
+    over_time = [_over_time(history) for history in histories(runs)]
+    return "\n".join([*over_time, *(_section(run, titled=len(runs) > 1) for run in runs)])
+
+
+def _over_time(history: History) -> str:
+    title = f"### Over time: {escaped(history.machine)}, {counted(len(history.visits), 'run')}"
+    return "\n".join([title, "", *history_md(history)]) + "\n"
 
 
 def _csv_cell(row: CaseSummary, name: str) -> str:
@@ -57,7 +66,7 @@ def _csv_cell(row: CaseSummary, name: str) -> str:
 def _section(run: Run, *, titled: bool) -> str:
     rows = ranking(summarise(run))
     lines = [f"### {escaped(run.name)}", ""] if titled else []
-    lines += [answer(run), ""]
+    lines += [escaped(answer(run)), ""]
     ranked = [row for row in rows if row.ranked]
     if ranked:
         lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in trust(run)), ""]
@@ -85,8 +94,3 @@ def _gap(gap: Gap) -> str:
     names = ", ".join(f"`{label}`" for label in gap.labels)
     remedy = f" → {escaped(gap.remedy)}" if gap.remedy else ""
     return f"- **{gap.status}** {names}: {escaped(gap.reason)}{remedy}"
-
-
-def escaped(text: str) -> str:
-    """Text that neither Markdown's table nor its inline HTML takes for its own."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")

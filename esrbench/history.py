@@ -1,0 +1,157 @@
+"""Runs on one machine over time: each target's throughput, and what changed between the runs."""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from esrbench.case_summary import CaseSummary, summarise, throughput_by_round, workload_of
+from esrbench.codec import Value
+from esrbench.compare import machine_name
+from esrbench.likeness import Difference, differences
+from esrbench.ratio import Ratio, unpaired_ratio
+from esrbench.record import Case, Workload
+from esrbench.store import Run
+from esrbench.target import Target
+from esrbench.verdict import Bar, Judgement, judge
+
+
+class Point(Value, frozen=True, kw_only=True):
+    """What one run measured of a series; None is "not measured"."""
+
+    at: int  # place of the run among the machine's
+    status: str  # in words
+    throughput_mpix_s: float | None = None
+    low: float | None = None
+    high: float | None = None
+    continues: bool = False  # the same weights and pixels, and measured, as in the run before
+
+
+class Series(Value, frozen=True, kw_only=True):
+    """A target on tiles of one size and batch."""
+
+    model: str
+    target: Target
+    tile_px: int
+    batch: int
+    points: tuple[Point, ...]  # of the runs that name it
+    change: Judgement | None = None  # of the last run's speed against the one's before; None: it does not continue it
+
+
+class Visit(Value, frozen=True, kw_only=True):
+    """One run on the machine."""
+
+    run: str
+    made_at: str  # ISO 8601, UTC
+    esrbench_version: str
+    changes: tuple[Difference, ...]  # from the run before: weights, workload, threads, versions, the machine itself
+
+
+class History(Value, frozen=True, kw_only=True):
+    """The runs of one machine, oldest first."""
+
+    machine: str
+    visits: tuple[Visit, ...]
+    series: tuple[Series, ...]  # those with a speed in any run, fastest in its last one first
+
+
+def histories(runs: Iterable[Run]) -> tuple[History, ...]:
+    """The machines that several of these runs were made on, in the order of their first runs.
+
+    A machine is told by its processor, its cores and its graphics devices; what else changes about it, a kernel or a
+    driver, is a change between two of its runs.
+    """
+    machines: dict[tuple[str, ...], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: run.record.created_at):
+        machines.setdefault(_machine(run), []).append(run)
+    return tuple(_history(found) for found in machines.values() if len(found) > 1)
+
+
+def _machine(run: Run) -> tuple[str, ...]:
+    facts = run.record.environment
+    gpus = [gpu.partition(", driver ")[0] for gpu in facts.gpus]
+    return (facts.cpu, str(facts.cpu_cores), str(facts.usable_cores), *gpus)
+
+
+def _history(runs: Sequence[Run]) -> History:
+    before = [None, *runs[:-1]]
+    found = [_series(runs, key) for key in dict.fromkeys(key for run in runs for key in _keys(run))]
+    found = sorted((each for each in found if _last(each) is not None), key=_rank)
+    changes = judge([_change(runs, each) for each in found], Bar())
+    return History(
+        machine=machine_name(runs[-1].record.environment),
+        visits=tuple(_visit(run, previous) for run, previous in zip(runs, before, strict=True)),
+        series=tuple(
+            msgspec.structs.replace(each, change=change if change.ratio else None)
+            for each, change in zip(found, changes, strict=True)
+        ),
+    )
+
+
+def _visit(run: Run, previous: Run | None) -> Visit:
+    return Visit(
+        run=run.name,
+        made_at=run.record.created_at,
+        esrbench_version=run.record.esrbench_version,
+        changes=() if previous is None else differences(previous, run),
+    )
+
+
+Key = tuple[str, Target, int, int]
+
+
+def _keys(run: Run) -> list[Key]:
+    return [_key(run, row) for row in summarise(run)]
+
+
+def _key(run: Run, row: CaseSummary) -> Key:
+    return run.record.model.name, row.target, row.tile_px, row.batch
+
+
+def _series(runs: Sequence[Run], key: Key) -> Series:
+    points: list[Point] = []
+    last: tuple[str, Workload] | None = None
+    for at, run in enumerate(runs):
+        row = next((row for row in summarise(run) if _key(run, row) == key), None)
+        if row is None:
+            last = None
+            continue
+        work = run.record.model.weights_sha256, workload_of(run, Case(target=row.target, workload=row.workload))
+        points.append(_point(at, row, continues=work == last))
+        last = work if row.ranked else None
+    model, target, tile_px, batch = key
+    return Series(model=model, target=target, tile_px=tile_px, batch=batch, points=tuple(points))
+
+
+def _change(runs: Sequence[Run], series: Series) -> Ratio | None:
+    """The newest run's speed over that of the run before: two runs, one after the other, so never paired."""
+    if not series.points[-1].continues or series.points[-1].at != len(runs) - 1:
+        return None
+    key = series.model, series.target, series.tile_px, series.batch
+    speeds = []
+    for run in runs[-2:]:
+        row = next(row for row in summarise(run) if _key(run, row) == key)
+        speeds.append(list(throughput_by_round(run, Case(target=row.target, workload=row.workload)).values()))
+    return unpaired_ratio(*speeds)
+
+
+def _point(at: int, row: CaseSummary, *, continues: bool) -> Point:
+    if not row.ranked:
+        return Point(at=at, status=row.status_word)
+    return Point(
+        at=at,
+        status=row.status_word,
+        throughput_mpix_s=row.throughput_mpix_s,
+        low=row.throughput_low,
+        high=row.throughput_high,
+        continues=continues,
+    )
+
+
+def _last(series: Series) -> float | None:
+    """The newest speed there is."""
+    speeds = [point.throughput_mpix_s for point in series.points if point.throughput_mpix_s is not None]
+    return speeds[-1] if speeds else None
+
+
+def _rank(series: Series) -> tuple[str, int, int, float]:
+    return series.model, series.tile_px, series.batch, -(_last(series) or 0.0)
