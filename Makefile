@@ -12,7 +12,7 @@ MODEL ?= realesrgan-x4plus
 BASE ?= origin/main
 ARGS ?=
 
-.PHONY: help setup bench report export test check format benchmark bench-ci schema clean
+.PHONY: help setup bench report export test check format benchmark bench-ci study schema clean
 
 help:
 	@echo "make bench      measure every runtime on this machine and write a report (SUITE=quick|full|gpu, ARGS=...)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test       run the tests"
 	@echo "make check      ruff, mypy, import-linter, generated files"
 	@echo "make bench-ci   measure this tree against BASE=$(BASE) in turns; fails where it is slower"
+	@echo "make study      check verdicts and intervals on made-up machines: the tables of docs/measurement.md"
 	@echo "make benchmark  measure esrbench's own cost (pytest-benchmark)"
 	@echo "make setup      create $(VENV) with every runtime that PyPI has for this machine"
 	@echo "make clean      remove what was made: environment, reports, artifacts, caches; results/ stays"
@@ -66,6 +67,9 @@ bench-ci: $(VENV)/.development
 
 benchmark: $(VENV)/.development
 	$(BIN)/python -m pytest tests/benchmarks $(ARGS)
+
+study: $(VENV)/.development
+	$(BIN)/python tests/benchmarks/measurement_study.py $(ARGS)
 
 schema: $(VENV)/.development
 	$(BIN)/python docs/schema/generate.py
