@@ -27,5 +27,5 @@ print([name for name in {HEAVY!r} if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("[]\n")
-    for command in ("bench", "doctor", "export", "models", "report", "upscale"):
+    for command in ("bench", "compare", "doctor", "export", "models", "report", "upscale"):
         assert command in done.stdout
