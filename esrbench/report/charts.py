@@ -34,7 +34,7 @@ CHARTS = (
     Chart(
         name="throughput",
         title="Throughput, output megapixels a second",
-        caption="Geometric mean of the launches; the line is its 95 % interval over rounds: none after one round, an "
+        caption="Centre of the launches; the line is its 95 % interval over rounds: none after one round, an "
         "arrow where it goes on. Longer is faster. Megapixels are those of the finished picture.",
         draw=draw_throughput,
         base_in=0.95,
