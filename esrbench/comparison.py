@@ -153,7 +153,13 @@ def _presence(base: Side, head: Side) -> Presence:
 
 
 def _notes(runs: Sequence[Run], *, paired: bool) -> tuple[str, ...]:
-    notes = [f"{run.name} was cut short: it has no end on record" for run in runs if run.end is None]
+    notes = [f"{run.name} has no end on record: it was paused or cut short" for run in runs if run.end is None]
+    notes += [
+        f"{run.name} was resumed although this had changed: {'; '.join(each.changes)}"
+        for run in runs
+        for each in run.resumptions
+        if each.changes
+    ]
     if not paired:
         notes.append(
             f"not paired: {' and '.join(f'{run.name} ({run.record.created_at})' for run in runs)} did not take turns, "

@@ -83,6 +83,7 @@ def _json(runs: "Sequence[Run]", index: Path) -> str:
     """The rows as JSON. A PSNR of null beside an mse of 0 is an identical picture: JSON has no infinity."""
     from esrbench.codec import encode
     from esrbench.compare import answer, ranking, summarise
+    from esrbench.history import histories
 
     found = [{"name": run.name, "answer": answer(run), "cases": ranking(summarise(run))} for run in runs]
-    return encode({"index": str(index), "runs": found}).decode().rstrip()
+    return encode({"index": str(index), "runs": found, "history": histories(runs)}).decode().rstrip()

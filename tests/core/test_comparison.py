@@ -11,7 +11,7 @@ from esrbench.comparison import Comparison, Presence, Row, compare_runs, compare
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.likeness import Aspect
 from esrbench.pairing import Axis
-from esrbench.record import Case, Status
+from esrbench.record import Case, Resumption, Status
 from esrbench.rounds import Boundary
 from esrbench.target import Target
 from esrbench.verdict import Bar, Verdict
@@ -205,6 +205,20 @@ def test_each_boundary_has_its_own_figures(tmp_path: Path, boundary: str, unit: 
     run = run_of(tmp_path / "run", {TORCH: [1.0] * 3})
     found = compare_runs(run, run, boundary=Boundary(boundary))
     assert (found.unit, found.rows[0].base.level) == (unit, pytest.approx(level))
+
+
+def test_a_run_that_went_on_after_a_change_or_has_no_end_says_so(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {TORCH: QUIET})
+    resumed = Resumption(
+        resumed_at=at(3),
+        sequence=3,
+        esrbench_version="0.1.0",
+        environment=run.record.environment,
+        changes=("torch: 2.13.0 is now 2.14.0",),
+    )
+    notes = compare_runs(run, msgspec.structs.replace(run, resumptions=(resumed,), end=None)).notes
+    assert any("no end on record" in note for note in notes)
+    assert any("resumed although this had changed: torch: 2.13.0 is now 2.14.0" in note for note in notes)
 
 
 def test_what_one_round_measured_is_unclear_whatever_it_shows(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Runs over time: told apart by machine, joined where they measured the same, every change named."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,14 @@ def test_the_command_takes_everything_under_results(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "README.md holds no run: left out" in done.stderr
     assert "3 runs on AMD EPYC" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+
+
+def test_the_json_has_the_history_too(tmp_path: Path) -> None:
+    folders = [str(made(tmp_path, day, {TORCH: QUIET}).folder) for day in (1, 2)]
+    done = CliRunner().invoke(app, ["report", *folders, "--out", str(tmp_path / "report"), "--json"])
+    (history,) = json.loads(done.stdout)["history"]
+    assert [visit["run"] for visit in history["visits"]] == ["day1", "day2"]
+    assert history["series"][0]["change"]["verdict"] == "same"
 
 
 def test_a_run_that_is_named_and_not_there_is_an_error_among_others_too(tmp_path: Path) -> None:
