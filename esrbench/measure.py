@@ -2,6 +2,7 @@
 
 import gc
 import statistics
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -27,6 +28,8 @@ MIN_STEADY_TILES = 3
 runs at most in the runtimes here (TorchScript's profiling executor: 1.0, 0.8, then 0.52 s a tile, measured)."""
 
 MAX_WARMUP_TILES = 200
+
+REASON_LENGTH = 120
 
 
 class LoopPlan(Value, frozen=True, kw_only=True):
@@ -120,8 +123,10 @@ def meet_new_shape(
     try:
         first_ns, again_ns = (_timed(session, smaller, clock) for _ in range(2))
     except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
-        lines = str(error).strip().splitlines()
-        return NewShape(side_px=side_px, reason=f"refused: {lines[0] if lines else type(error).__name__}")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return NewShape(
+            side_px=side_px, reason=f"refused: {textwrap.shorten(lines[0], REASON_LENGTH, placeholder=' …')}"
+        )
     return NewShape(side_px=side_px, first_ns=first_ns, again_ns=again_ns)
 
 

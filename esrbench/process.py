@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+
+from esrbench.errors import OutputError, UnavailableError
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Every pool that reads its size from the environment gets the run's thread budget."""
@@ -29,13 +31,14 @@ def run(command: Sequence[str], *, stdin: bytes, log: Path, threads: int, timeou
     """Run ``command`` to its end, or kill it and what it started after ``timeout_s``.
 
     ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error.
+
+    Raises:
+        OutputError: the log cannot be made.
+        UnavailableError: the system starts no further process.
     """
     environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
     begin_ns = time.perf_counter_ns()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, start_new_session=True
-        )
+    process = _started(command, log, environment)
     try:
         _feed(process, stdin)
         timed_out = not _ended_within(process, timeout_s)
@@ -58,6 +61,22 @@ def die_with_parent() -> None:
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+    try:
+        output = log.open("wb")
+    except OSError as error:
+        raise OutputError(f"{log} cannot be written: {error.strerror}") from error
+    with output:
+        try:
+            return subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment, start_new_session=True
+            )
+        except OSError as error:
+            raise UnavailableError(
+                f"no process can be started: {error.strerror}", "free memory or processes"
+            ) from error
 
 
 def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:

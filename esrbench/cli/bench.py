@@ -35,7 +35,9 @@ def bench(
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, which was cut short.")] = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="With --resume, what may have changed: machine, weights, workload, threads or versions."),
+        typer.Option(
+            help="With --resume, what may have changed: machine, weights, workload, threads, versions or all."
+        ),
     ] = None,
     rounds: Annotated[
         int | None, typer.Option(min=1, help="Pause after so many rounds; --resume goes on with the next ones.")
@@ -84,6 +86,8 @@ def _aspects(names: list[str]) -> "frozenset[Aspect]":
     from esrbench.errors import UnknownNameError
     from esrbench.likeness import Aspect
 
+    if "all" in names:
+        return frozenset(Aspect)
     known = {aspect.value: aspect for aspect in Aspect}
     for name in names:
         if name not in known:

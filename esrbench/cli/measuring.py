@@ -104,13 +104,13 @@ def measure(work: Work, reports: Path, *, rounds: int | None, wait: bool, as_jso
             folder = work.place()  # once more: what was free may be taken after a wait
             begun = work.begin(folder, say)
             paused = begun is not None and _run(begun, console, rounds) is None
+        run = store.read_run(folder)
+        if paused:
+            say(f"paused: {_kept(folder)}")
+        else:
+            present([run], reports / folder.name, as_json=as_json)
     except KeyboardInterrupt:
         return _interrupted(folder, reports / folder.name, say, as_json=as_json)
-    run = store.read_run(folder)
-    if paused:
-        say(f"paused: {_kept(folder)}")
-    else:
-        present([run], reports / folder.name, as_json=as_json)
     return _exit_code({launch.status for launch in run.launches})
 
 
@@ -134,6 +134,9 @@ def _interrupted(folder: Path, report: Path, say: Say, *, as_json: bool) -> int:
     """Report what there is; the user may stop that too."""
     if not (folder / store.RUN_FILE).is_file():
         say("interrupted before anything was measured")
+        return INTERRUPTED
+    if (folder / store.END_FILE).is_file():
+        say(f"interrupted: the run is complete, its report is not; `esrbench report {folder}` writes it")
         return INTERRUPTED
     try:
         say(f"interrupted: {_kept(folder)}; the report follows, another Ctrl-C leaves it out")
