@@ -23,8 +23,8 @@ def seconds_by_round(
     """Round → seconds of the case's launch in it that ended ok.
 
     A launch's number is the median of its samples: it bears the odd slow one, and it means the same however many there
-    are. (The fastest sample would be steadier beside a noisy neighbour, yet it falls as their number grows, and so
-    flatters the fast; docs/measurement.md has figures.)
+    are and however they vary. (The fastest is steadier beside a noisy neighbour, but favours what has many samples, or
+    unsteady ones; docs/measurement.md has figures.)
     """
     return {
         launch.round: seconds

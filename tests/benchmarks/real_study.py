@@ -23,6 +23,7 @@ from esrbench.rounds import speed_ratio
 from esrbench.store import END_FILE, Run, read_run
 from esrbench.target import Precision, Target
 from esrbench.verdict import Bar, Judgement, Verdict, judge
+from esrbench.wording import counted
 
 RESULTS = Path(__file__).parents[2] / "results"
 FALSE_ALLOWED = 1  # of twenty
@@ -80,7 +81,7 @@ def real_study(plan: Plan) -> tuple[str, list[str]]:
     record = conditions[0].runs[0].record
     head = (
         f"{machine_name(record.environment)}, {record.created_at[:10]}: {', '.join(plan.runtimes)} at fp32 on "
-        f"{record.model.name}, {plan.runs} runs of up to {plan.rounds} rounds.\n\n"
+        f"{record.model.name}, {counted(plan.runs, 'run')} of up to {plan.rounds} rounds on each.\n\n"
         "| machine | equal: faster or slower | equal: same | 5 % slower: slower | 10 % slower: slower | "
         "rounds, fewest to most |\n| :-- | --: | --: | --: | --: | --: |\n"
     )
