@@ -88,9 +88,13 @@ def format_for(runner: Runner) -> Format:
     )
 
 
-def runner_names() -> tuple[str, ...]:
-    """Every runtime that has a runner, broken or not; imports none of them."""
-    return tuple(_by_name(_RUNNERS))
+def runner_names(*, on_request: bool = True) -> tuple[str, ...]:
+    """Every runtime that has a runner, broken or not; without those that only run on request where not asked for."""
+    named = tuple(_by_name(_RUNNERS))
+    if on_request:
+        return named
+    usable = runners()
+    return tuple(name for name in named if name not in usable or not usable[name].on_request)
 
 
 def broken() -> tuple[BrokenPlugin, ...]:

@@ -149,7 +149,8 @@ def _asked(suite: Suite) -> tuple[Availability, ...]:
     targets = [Target(text) for text in suite.targets]
     for target in targets:
         plugins.runner(target.runtime)
-    probed = probe.ask(sorted({target.runtime for target in targets}) or None)
+    named = sorted({target.runtime for target in targets})
+    probed = probe.ask(named or plugins.runner_names(on_request=suite.on_request))
     if targets:
         return tuple(probed.of(target) for target in dict.fromkeys(targets))
     if not suite.devices:

@@ -97,6 +97,8 @@ class Runner(ABC):
 
     name: ClassVar[str]
     accepts: ClassVar[frozenset[Format]]
+    on_request: ClassVar[bool] = False
+    """Left out where a suite names no targets: its artifacts are slow to make, or it is of interest to few."""
 
     @abstractmethod
     def targets(self) -> Sequence[Availability]:

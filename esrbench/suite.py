@@ -46,6 +46,7 @@ class Suite(Value, frozen=True, kw_only=True):
     workloads: tuple[WorkloadPlan, ...]
     targets: tuple[str, ...] = ()  # empty: every target of every runtime
     devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
+    on_request: bool = False  # where `targets` is empty: also runtimes that are slow to prepare
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
     max_rounds: int = 5
     precision_percent: float | None = None  # rounds end when every interval is within ± this; None: with the budget

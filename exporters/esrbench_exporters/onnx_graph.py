@@ -21,6 +21,7 @@ from esrbench.exporter import (
     library_versions,
 )
 from esrbench.target import Precision
+from esrbench_exporters.graph_shape import check_sides
 
 if TYPE_CHECKING:
     import torch
@@ -74,16 +75,8 @@ def _check_request(model: Model, options: ExportOptions) -> None:
             f"{model.name} takes {spec.in_channels} channels and makes {spec.out_channels}, which are no RGB pictures; "
             "use --io float"
         )
-    if (
-        options.shape is not None
-        and options.io is Interface.FLOAT
-        and any(n % spec.unshuffle for n in options.shape[1:])
-    ):
-        height, width = options.shape[1:]
-        raise UsageError(
-            f"{model.name} needs sides that {spec.unshuffle} divides, {height}×{width} was asked for; "
-            "with --io image the graph pads by itself"
-        )
+    if options.io is Interface.FLOAT:
+        check_sides(model, options, "with --io image the graph pads by itself")
 
 
 def _program(model: Model, options: ExportOptions) -> "torch.onnx.ONNXProgram":

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from esrbench.artifact import ONNX, Format, LocatedArtifact
+from esrbench.artifact import ONNX, OPENVINO, Format, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
 from esrbench.errors import PlacementError
 from esrbench.layout import to_planes, to_tiles
@@ -22,7 +22,7 @@ class OpenvinoRunner(Runner):
     """OpenVINO's CPU plug-in."""
 
     name: ClassVar[str] = "openvino"
-    accepts: ClassVar[frozenset[Format]] = frozenset({ONNX})
+    accepts: ClassVar[frozenset[Format]] = frozenset({ONNX, OPENVINO})
 
     def targets(self) -> Sequence[Availability]:
         """The CPU at fp32, and at bf16 where it has the instructions."""
@@ -37,6 +37,10 @@ class OpenvinoRunner(Runner):
         core = self._core()
         entry = require(target, self._found(core))
         return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
+
+    def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
+        """In fp32, whatever the weights are stored as."""
+        return self.load(artifact, Target.of(self.name, "cpu", Precision.FP32), options)
 
     def _core(self) -> Any:
         openvino = library("openvino", "esrbench[openvino]")
@@ -72,7 +76,7 @@ class OpenvinoSession(Session):
         }
         with translated(f"{target}: loading {artifact.path()}"):
             model = core.read_model(str(artifact.path()))
-            model.reshape(_shape(options.tile_shape))
+            model.reshape(_shape(options.tile_shape, artifact.artifact.spec.in_channels))
             self._model = core.compile_model(model, "CPU", self._config)
             self._request = self._model.create_infer_request()
         self._layers = self._convolutions()
@@ -102,11 +106,9 @@ class OpenvinoSession(Session):
         del self._request, self._model
 
     def _convolutions(self) -> dict[str, int]:
-        """Precision that OpenVINO chose → convolutions compiled at it."""
+        """Precision that OpenVINO computes at → convolutions compiled so."""
         infos = [layer.get_rt_info() for layer in self._model.get_runtime_model().get_ops()]
-        return dict(
-            Counter(_text(info["runtimePrecision"]) for info in infos if _text(info["layerType"]) == CONVOLUTION)
-        )
+        return dict(Counter(_arithmetic(info) for info in infos if _text(info["layerType"]) == CONVOLUTION))
 
     def _check_precision(self) -> None:
         """Most convolutions must run as asked; OpenVINO may keep single ones beside an input or output in fp32."""
@@ -119,11 +121,16 @@ class OpenvinoSession(Session):
             )
 
 
-def _shape(tile_shape: tuple[int, int, int]) -> Any:
-    """``(N, 3, H, W)``; N is 1 to N where it can vary, which costs nothing on the CPU (measured, AVX2)."""
+def _arithmetic(info: Any) -> str:
+    """For weights stored as fp16 ``runtimePrecision`` names the storage; the arithmetic ends the primitive's name."""
+    return HINTS[Precision.FP32] if _text(info["primitiveType"]).endswith("_f32") else _text(info["runtimePrecision"])
+
+
+def _shape(tile_shape: tuple[int, int, int], channels: int) -> Any:
+    """``(N, C, H, W)``; N is 1 to N where it can vary, which costs nothing on the CPU (measured, AVX2)."""
     openvino = library("openvino", "esrbench[openvino]")
     batch, height, width = tile_shape
-    return openvino.PartialShape([openvino.Dimension(1, batch) if batch > 1 else 1, 3, height, width])
+    return openvino.PartialShape([openvino.Dimension(1, batch) if batch > 1 else 1, channels, height, width])
 
 
 def _text(value: Any) -> str:

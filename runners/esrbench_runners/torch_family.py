@@ -22,7 +22,7 @@ class TorchFamilyRunner(Runner):
 
     @abstractmethod
     def network(self, artifact: LocatedArtifact, target: Target) -> "torch.nn.Module":
-        """The artifact as a float32 network on the CPU."""
+        """The artifact as a network on the CPU, in evaluation mode."""
 
     def targets(self) -> Sequence[Availability]:
         """The CPU and every CUDA device."""

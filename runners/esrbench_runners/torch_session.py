@@ -84,7 +84,7 @@ class TorchSession(Session):
         self._dtype = DTYPES[target.precision]
         with translated(f"{target}: moving the network to its device"):
             # A scripted network ignores memory_format when it moves, hence the second call.
-            moved = network.to(device=self._device, dtype=self._dtype).eval()
+            moved = network.to(device=self._device, dtype=self._dtype)
             self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as documented
         self._check_placement()
 
