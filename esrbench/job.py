@@ -17,7 +17,7 @@ from esrbench.runner import Placement
 from esrbench.target import Target
 
 CANNOT_WRITE = 73
-"""Exit code of a process that could not write its own files: EX_CANTCREAT of ``sysexits.h``. Not the runtime's fault."""
+"""Exit code where its own files cannot be written, no fault of the runtime: EX_CANTCREAT of ``sysexits.h``."""
 
 
 class Job(Value, frozen=True, kw_only=True):
