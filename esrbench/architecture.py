@@ -85,6 +85,8 @@ class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
 class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
     """Real-ESRGAN's compact network: a stack of 3×3 convolutions with PReLU, one pixel shuffle, a nearest skip.
 
+    The official ×2 and ×3 files for NCNN hold the ×4 network and a bicubic reduction of what it draws.
+
     Raises:
         ValueError: a count that cannot be, or channels that the skip could not add.
     """
@@ -94,6 +96,7 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
     scale: int = 4
     in_channels: int = 3
     out_channels: int = 3
+    reduced_from: int | None = None  # scale of the picture that is drawn, where it is then reduced to ``scale``
 
     def __post_init__(self) -> None:
         _require_positive(self, "features", "scale", "in_channels", "out_channels")
@@ -101,6 +104,13 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
             raise ValueError(f"convs is {self.convs}; a network has a first and a last convolution besides those")
         if self.in_channels != self.out_channels:
             raise ValueError(f"{self.in_channels} channels cannot be added to the {self.out_channels} that are drawn")
+        if self.drawn_scale < self.scale:
+            raise ValueError(f"a picture drawn at ×{self.drawn_scale} cannot be reduced to ×{self.scale}")
+
+    @property
+    def drawn_scale(self) -> int:
+        """The scale before a reduction."""
+        return self.scale if self.reduced_from is None else self.reduced_from
 
     @property
     def unshuffle(self) -> int:
@@ -110,7 +120,8 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
     @property
     def receptive_field_px(self) -> int:
         """Input pixels on each side that an output pixel depends on."""
-        return self.convs + 2
+        # A bicubic reduction reads two drawn pixels on each side, which are of the next input pixel.
+        return self.convs + 2 + (self.drawn_scale != self.scale)
 
     def parameter_shapes(self) -> dict[str, Shape]:
         """Official parameter name → shape, in module order: ``body.0`` is a convolution, ``body.1`` its PReLU, …"""
@@ -120,7 +131,7 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
             shapes |= _conv_parameters({f"body.{2 * layer}": (before, after)})
             shapes[f"body.{2 * layer + 1}.weight"] = (after,)
         last = f"body.{2 * (self.convs + 1)}"
-        return shapes | _conv_parameters({last: (self.features, self.out_channels * self.scale**2)})
+        return shapes | _conv_parameters({last: (self.features, self.out_channels * self.drawn_scale**2)})
 
     def macs_per_input_px(self) -> float:
         """Multiply-accumulates per input pixel in convolutions; a FLOP count is twice this."""

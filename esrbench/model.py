@@ -94,11 +94,12 @@ class SRVGGNetCompact(nn.Module):
 
     def __init__(self, spec: SRVGGNetSpec) -> None:
         super().__init__()
-        self.scale = spec.scale
+        self.drawn_scale = spec.drawn_scale
+        self.reduction = spec.scale / spec.drawn_scale
         layers: list[nn.Module] = [conv3x3(spec.in_channels, spec.features), nn.PReLU(spec.features)]
         for _ in range(spec.convs):
             layers += [conv3x3(spec.features, spec.features), nn.PReLU(spec.features)]
-        layers += [conv3x3(spec.features, spec.out_channels * spec.scale**2)]
+        layers += [conv3x3(spec.features, spec.out_channels * spec.drawn_scale**2)]
         self.body = nn.ModuleList(layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -106,8 +107,9 @@ class SRVGGNetCompact(nn.Module):
         learned = x
         for layer in self.body:
             learned = layer(learned)  #                     (N, F, H, W), last (N, 3 scale², H, W)
-        nearest = interpolate(x, scale_factor=self.scale, mode="nearest")
-        return pixel_shuffle(learned, self.scale) + nearest
+        nearest = interpolate(x, scale_factor=self.drawn_scale, mode="nearest")
+        picture = pixel_shuffle(learned, self.drawn_scale) + nearest
+        return picture if self.reduction == 1 else interpolate(picture, scale_factor=self.reduction, mode="bicubic")
 
 
 def conv3x3(before: int, after: int) -> nn.Conv2d:

@@ -1,12 +1,10 @@
 """Weights from a file: hyperparameters from the tensors' shapes, canonical names, float32. Runs no code from a file."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from esrbench.checkpoints import dialects, ncnn_files, safe_tensors, state_dict
+from esrbench.checkpoints.contents import Contents, check_size
 from esrbench.checkpoints.identify import canonical, digest, spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Model
@@ -14,8 +12,6 @@ from esrbench.exporter import Model
 __all__ = ["SUFFIXES", "read"]
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
-
-Tensors = Mapping[str, npt.NDArray[np.generic]]
 
 
 def read(path: Path, name: str | None = None) -> Model:
@@ -30,24 +26,27 @@ def read(path: Path, name: str | None = None) -> Model:
         raise CheckpointError(f"{path} is a folder; give a checkpoint file ({', '.join(SUFFIXES)})")
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no such file")
-    if path.stat().st_size == 0:
-        raise CheckpointError(f"{path} is empty; download or copy it again")
     try:
-        tensors = _reader(path)(path)
+        check_size(path)
+        contents = _reader(path)(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
     try:
-        tensors = dialects.current(tensors)
-        spec = spec_of({key: array.shape for key, array in tensors.items()})
+        tensors = dialects.current(contents.tensors)
+        spec = spec_of({key: array.shape for key, array in tensors.items()}, contents.reduced_to)
         weights = canonical(tensors, spec)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return Model(
-        name=name or path.stem, spec=spec, weights=weights, weights_sha256=digest(weights), source=f"file {path.name}"
+        name=name or path.stem,
+        spec=spec,
+        weights=weights,
+        weights_sha256=digest(weights, contents.reduced_to),
+        source=f"file {path.name}",
     )
 
 
-def _reader(path: Path) -> Callable[[Path], Tensors]:
+def _reader(path: Path) -> Callable[[Path], Contents]:
     suffix = path.suffix.lower()
     if suffix == ".safetensors":
         return safe_tensors.read

@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Collection, Iterable, Mapping
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +28,8 @@ FOLDS = (2, 4)  # sides of the pixel blocks that RRDBNets fold into channels
 KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
 
 
-def spec_of(shapes: Mapping[str, Shape]) -> NetworkSpec:
-    """The hyperparameters of the network that has these parameters.
+def spec_of(shapes: Mapping[str, Shape], reduced_to: int | None = None) -> NetworkSpec:
+    """The hyperparameters of the network that has these parameters, and draws at ``reduced_to`` where that is told.
 
     Raises:
         CheckpointError: no network here has them; missing, unexpected and misshapen ones are named.
@@ -36,7 +37,7 @@ def spec_of(shapes: Mapping[str, Shape]) -> NetworkSpec:
     if not shapes:
         raise CheckpointError("there are no tensors in it")
     try:
-        spec = _guess(shapes)
+        spec = _reduced(_guess(shapes), reduced_to)
     except ValueError as error:  # hyperparameters that no network has
         raise CheckpointError(f"its tensors are of no network known here: {error}; {KNOWN}") from error
     _check(shapes, spec)
@@ -59,12 +60,17 @@ def canonical(tensors: Mapping[str, npt.NDArray[np.generic]], spec: NetworkSpec)
     return weights
 
 
-def digest(weights: Weights) -> str:
-    """Hex sha256 over every name, shape and value: the same weights from any file agree."""
+def digest(weights: Weights, reduced_to: int | None = None) -> str:
+    """Hex sha256 over every name, shape and value: the same weights from any file agree.
+
+    The networks of two files with equal digests are the same one: what shapes do not tell is in it too.
+    """
     sha256 = hashlib.sha256()
     for name, array in weights.items():
         sha256.update(f"{name} {array.shape}\n".encode())
         sha256.update(array.astype("<f4", copy=False).data.cast("B"))
+    if reduced_to is not None:
+        sha256.update(f"reduced to {reduced_to}\n".encode())
     return sha256.hexdigest()
 
 
@@ -76,6 +82,14 @@ def _guess(shapes: Mapping[str, Shape]) -> NetworkSpec:
     if "body.0" in layers:
         return _srvggnet(shapes, layers)
     raise CheckpointError(f"its tensors ({_some(shapes)}) are of no network known here; {KNOWN}")
+
+
+def _reduced(spec: NetworkSpec, scale: int | None) -> NetworkSpec:
+    if scale is None:
+        return spec
+    if isinstance(spec, RRDBNetSpec):
+        raise CheckpointError("it is an RRDBNet followed by a reduction; only SRVGGNetCompact has one")
+    return msgspec.structs.replace(spec, scale=scale, reduced_from=spec.scale)
 
 
 def _rrdbnet(shapes: Mapping[str, Shape], layers: Collection[str]) -> RRDBNetSpec:

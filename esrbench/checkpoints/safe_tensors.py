@@ -2,15 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
-from esrbench.checkpoints.state_dict import to_array
+from esrbench.checkpoints.contents import Contents
+from esrbench.checkpoints.state_dict import arrays
 from esrbench.errors import CheckpointError
 
 
-def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Parameter name → array.
+def read(path: Path) -> Contents:
+    """Parameter name → array. The library holds every size that the header announces against the file's own.
 
     Raises:
         CheckpointError: not a safetensors file, or damaged.
@@ -22,4 +20,4 @@ def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
         tensors = load(path.read_bytes())
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:  # KeyError: a number type torch has not
         raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    return {name: to_array(tensor, name, path) for name, tensor in tensors.items()}
+    return Contents(arrays(tensors, path))

@@ -1,17 +1,27 @@
 """PyTorch checkpoints, through the loader that builds tensors only."""
 
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from esrbench.checkpoints.contents import LARGEST_BYTES, Contents
 from esrbench.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
 
 # Where trainers put the state dict; the moving average first: it is what the official files are run with.
 WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "generator")
 PREFIXES = ("module.", "netG.")  # of torch.nn.DataParallel, and of trainers that keep two networks
+REDUCED_TO = "reduced_to"  # beside the state dict, in what esrbench writes of a network that is followed by a reduction
+
+DEEPEST = 4  # wrappers in one another
+SLACK_BYTES = 16 << 20  # torch.save compresses nothing; only the code in a TorchScript archive unfolds to more
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save since 1.6, and before
 
@@ -22,16 +32,63 @@ def looks_like(path: Path) -> bool:
         return file.read(4).startswith((_ZIP, _PICKLE))
 
 
-def read(path: Path) -> dict[str, npt.NDArray[np.generic]]:
+def read(path: Path) -> Contents:
     """Parameter name → array, unwrapped.
 
     Raises:
-        CheckpointError: not a PyTorch file, damaged, or holding other things than tensors.
+        CheckpointError: not a PyTorch file, damaged, unfolding to far more than its size, or holding other things than
+            tensors.
     """
     if not looks_like(path):
         raise CheckpointError(f"{path} is not a PyTorch checkpoint: its first bytes are of another kind of file")
-    loaded = _unwrapped(_load(path), path)
-    return {_plain(str(name)): to_array(value, str(name), path) for name, value in loaded.items()}
+    if zipfile.is_zipfile(path):
+        _check_directory(path)
+    loaded = _load(path)
+    tensors = arrays(_unwrapped(loaded, path), path)
+    reduced_to = loaded.get(REDUCED_TO) if isinstance(loaded, Mapping) else None
+    return Contents(tensors, reduced_to if isinstance(reduced_to, int) else None)
+
+
+def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np.generic]]:
+    """Tensors as arrays, floats as float32, under their names without what a trainer put in front.
+
+    Raises:
+        CheckpointError: one is no tensor, or has no values in memory; or they would fill the memory.
+    """
+    import torch  # noqa: PLC0415
+
+    tensors: dict[str, torch.Tensor] = {}
+    for name, value in loaded.items():
+        if not isinstance(name, str):
+            raise CheckpointError(f"{path} holds a {type(name).__name__} where a parameter's name should be")
+        if not isinstance(value, torch.Tensor):
+            raise CheckpointError(
+                f"{path}: {name} is a {type(value).__name__}, not a tensor; it is no plain state dict"
+            )
+        if _plain(name) in tensors:
+            raise CheckpointError(f"{path}: two of its tensors are {_plain(name)}")
+        tensors[_plain(name)] = value
+    # A tensor may be a view that repeats few bytes many times: what counts is what it unfolds to.
+    unfolded_bytes = 4 * sum(tensor.numel() for tensor in tensors.values())
+    if unfolded_bytes > LARGEST_BYTES:
+        raise CheckpointError(
+            f"{path} holds tensors of {unfolded_bytes >> 20} MiB, checkpoints may have {LARGEST_BYTES >> 20}"
+        )
+    return {name: _array(tensor, name, path) for name, tensor in tensors.items()}
+
+
+def _check_directory(path: Path) -> None:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unfolded_bytes = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise CheckpointError(f"{path} cannot be read as a PyTorch state dict: {error}") from error
+    size = path.stat().st_size
+    if unfolded_bytes > size + SLACK_BYTES:
+        raise CheckpointError(
+            f"{path} has {size:,} bytes and would unfold to {unfolded_bytes:,}; "
+            "no checkpoint is compressed, don't use it"
+        )
 
 
 def _load(path: Path) -> object:
@@ -48,31 +105,34 @@ def _load(path: Path) -> object:
 
 
 def _unwrapped(loaded: object, path: Path) -> Mapping[object, object]:
-    if not isinstance(loaded, Mapping):
-        raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not a state dict")
-    for wrapper in WRAPPERS:
-        inner = loaded.get(wrapper)
-        if isinstance(inner, Mapping):
-            return _unwrapped(inner, path)
-    return loaded
+    for _ in range(DEEPEST):
+        if not isinstance(loaded, Mapping):
+            raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not a state dict")
+        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
+        if inner is None:
+            return loaded
+        loaded = inner
+    raise CheckpointError(f"{path} holds a state dict wrapped more than {DEEPEST - 1} times; save it by itself")
 
 
 def _plain(name: str) -> str:
-    for prefix in PREFIXES:
+    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
         name = name.removeprefix(prefix)
     return name
 
 
-def to_array(value: object, name: str, path: Path) -> npt.NDArray[np.generic]:
-    """A tensor as an array, floats as float32.
-
-    Raises:
-        CheckpointError: it is no tensor.
-    """
+def _array(tensor: "torch.Tensor", name: str, path: Path) -> npt.NDArray[np.generic]:
     import torch  # noqa: PLC0415
 
-    if not isinstance(value, torch.Tensor):
-        raise CheckpointError(f"{path}: {name} is a {type(value).__name__}, not a tensor; it is no plain state dict")
-    # numpy has no bfloat16; integers are left alone, to be refused by name.
-    array: npt.NDArray[np.generic] = (value.float() if value.is_floating_point() else value).numpy()
-    return array
+    if not tensor.is_floating_point():
+        raise CheckpointError(
+            f"{path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, not floating-point numbers"
+        )
+    if tensor.layout != torch.strided or tensor.device.type != "cpu":
+        raise CheckpointError(
+            f"{path}: {name} is a {tensor.layout} tensor on {tensor.device.type}, without plain values"
+        )
+    try:
+        return tensor.detach().float().numpy()  # numpy has no bfloat16
+    except RuntimeError as error:  # packed number types
+        raise CheckpointError(f"{path}: {name} holds {tensor.dtype}, which cannot be widened to float32") from error

@@ -96,8 +96,12 @@ def _srvggnet(graph: "_Graph", spec: SRVGGNetSpec) -> None:
     for index in range(spec.convs + 1):
         x = graph.prelu(f"body.{2 * index + 1}", graph.convolution(f"body.{2 * index}", x))
     x = graph.convolution(f"body.{2 * spec.convs + 2}", x)
-    x = graph.layer("PixelShuffle", "shuffle", [x], f"0={spec.scale}")
-    graph.layer("BinaryOp", "add", [x, graph.enlarge("nearest", data, spec.scale)], output=OUTPUT)
+    x = graph.layer("PixelShuffle", "shuffle", [x], f"0={spec.drawn_scale}")
+    reduction = spec.scale / spec.drawn_scale
+    drawn = OUTPUT if reduction == 1 else "add"
+    graph.layer("BinaryOp", "add", [x, graph.enlarge("nearest", data, spec.drawn_scale)], output=drawn)
+    if reduction != 1:
+        graph.layer("Interp", "reduction", [drawn], f"0=3 1={reduction:e} 2={reduction:e}", output=OUTPUT)
 
 
 class _Layer(msgspec.Struct, frozen=True):

