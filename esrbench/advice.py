@@ -26,9 +26,9 @@ Disturbed = list[tuple[LaunchRecord, float]]
 
 def advice(run: Run) -> list[str]:
     """What to know or to change before leaning on this run; empty where nothing was in its way, or nothing is known."""
-    measured = [launch for launch in run.launches if launch.samples]
-    found = (_others(measured), _stolen(measured), _stopped(measured), _hot(measured), _held_back(measured))
-    return [text for text in (*found, _clocks(measured)) if text]
+    launched = [launch for launch in run.launches if launch.noise or launch.clocks]  # one that failed has noise too
+    found = (_others(launched), _stolen(launched), _stopped(launched), _hot(launched), _held_back(launched))
+    return [text for text in (*found, _clocks(launched)) if text]
 
 
 def _others(launches: Sequence[LaunchRecord]) -> str | None:

@@ -116,9 +116,7 @@ def meet_new_shape(
         return NewShape(reason=f"the model takes no smaller tile than {side_px} px")
     expected_s = min(tile_ns) / 1e9 * smaller.size / tile.size
     if expected_s > plan.warmup_s:
-        reason = (
-            f"a tile of {side_px} px takes about {expected_s:.1f} s here, more than the {plan.warmup_s:g} s of warm-up"
-        )
+        reason = f"a tile of {side_px} px would take longer than the {plan.warmup_s:g} s of the warm-up"
         return NewShape(side_px=side_px, reason=reason)
     try:
         first_ns, again_ns = (_timed(session, smaller, clock) for _ in range(2))

@@ -7,6 +7,7 @@ import msgspec
 from esrbench.advice import advice
 from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
 from esrbench.measure import MIN_STEADY_TILES
+from esrbench.record import NewShape
 from esrbench.stats import spread
 from esrbench.store import Run
 from esrbench.wording import counted, interval, times
@@ -17,6 +18,10 @@ UNQUIET = 0.2
 
 WIDE = 2.0
 """Upper over lower end of an interval that is too wide to rank by: runtimes here differ by less than that."""
+
+
+HOPELESS = 10.0
+"""The same, of one that says nothing: two rounds that differ by a fifth have such an interval."""
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,15 +103,15 @@ def _unsettled(run: Run) -> str | None:
 
 
 def _new_shapes(run: Run) -> list[str]:
-    """Why a target has no time for a new shape, the first reason of each."""
-    reasons: dict[str, list[str]] = {}
-    seen: set[str] = set()
+    """Why a target has no time for a new shape in any launch, the first reason of each."""
+    found: dict[str, list[NewShape]] = {}
     for launch in run.launches:
-        shape = launch.samples.new_shape if launch.samples else None
-        target = str(launch.case.target)
-        if shape and shape.reason and target not in seen:
-            reasons.setdefault(shape.reason, []).append(target)
-            seen.add(target)
+        if launch.samples and launch.samples.new_shape:
+            found.setdefault(str(launch.case.target), []).append(launch.samples.new_shape)
+    reasons: dict[str, list[str]] = {}
+    for target, shapes in found.items():
+        if shapes[0].reason and not any(shape.first_ns for shape in shapes):
+            reasons.setdefault(shapes[0].reason, []).append(target)
     return [f"No new shape was timed for {', '.join(targets)}: {reason}." for reason, targets in reasons.items()]
 
 
@@ -139,9 +144,10 @@ def _wide_interval(row: CaseSummary) -> str | None:
     low, high = row.throughput_low, row.throughput_high
     if not row.ranked or low is None or high is None or high < WIDE * low:
         return None
+    known = f"is known to a factor of {high / low:.1f} only" if high < HOPELESS * low else "is not known at all"
     return (
-        f"The rounds of {row.label} on {row.workload} disagree: its speed is known to a factor of {high / low:.1f} "
-        "only. Something disturbed at least one launch; measure again when the machine is quiet."
+        f"The rounds of {row.label} on {row.workload} disagree: its speed {known}. Something disturbed at least one "
+        "launch; measure again when the machine is quiet."
     )
 
 

@@ -38,6 +38,12 @@ def test_another_process_is_named_by_its_share_and_the_launches_that_it_disturbe
     )
 
 
+def test_a_launch_that_was_disturbed_until_it_failed_counts_too(said):
+    failing = launch(TORCH, status=Status.TIMEOUT, reason="no result", noise=Noise(other_cores=0.9))
+    (text,) = said(failing, noisy(NCNN, other_cores=0.0))
+    assert f"used 90% of a core during 1 of 2 launches ({TORCH})" in text
+
+
 def test_more_than_a_core_is_counted_in_cores(said):
     (text,) = said(noisy(other_cores=1.52))
     assert "used 1.5 cores during 1 of 1 launch" in text
