@@ -42,7 +42,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         UsageError: an unknown model, target or picture, a tile that cannot be.
         UnavailableError: none of the targets can run here.
     """
-    model = zoo.open_model(suite.model)
+    model = zoo.open_rgb_model(suite.model)
     workloads = (
         tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
         if recorded is None

@@ -123,7 +123,7 @@ def _checked(request: Request) -> _Work:
     picture = images.read(request.source)
     if request.destination.exists() and request.destination.samefile(request.source):
         raise OutputError(f"{request.destination} is the picture to upscale; give another place for the result")
-    spec = zoo.open_model(request.model).spec
+    spec = zoo.open_rgb_model(request.model).spec
     images.check_output(request.destination, picture.height * spec.scale, picture.width * spec.scale, picture.alpha)
     return _Work(picture=picture, spec=spec, plan=_plan(picture, spec, request.tile, request.halo))
 

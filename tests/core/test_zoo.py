@@ -9,7 +9,7 @@ from hosts import hosting, refused, whole
 from esrbench import cache, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.download import OFFLINE_VARIABLE
-from esrbench.errors import CheckpointError, UnknownNameError
+from esrbench.errors import CheckpointError, UnknownNameError, UsageError
 
 PACKAGED = [entry.name for entry in zoo.ENTRIES if isinstance(entry.source, zoo.Packaged)]
 TINY = SRVGGNetSpec(convs=0, features=4)
@@ -160,3 +160,12 @@ def test_the_text_of_an_ncnn_pair_is_part_of_its_identity(tmp_path):
     param.write_text("7767517 ")
     assert len(before) == 1
     assert zoo.locate(str(weights)).sha256 not in before
+
+
+def test_a_network_of_other_channels_is_refused_where_pictures_are_drawn(random_model, tmp_path):
+    model = random_model(RRDBNetSpec(blocks=1, features=4, growth=2, in_channels=1, out_channels=1))
+    path = tmp_path / "grey.pth"
+    torch.save({name: torch.tensor(array) for name, array in model.weights.items()}, path)
+    assert zoo.open_model(str(path)).spec == model.spec
+    with pytest.raises(UsageError, match="grey takes 1 channels and makes 1; pictures are RGB here"):
+        zoo.open_rgb_model(str(path))
