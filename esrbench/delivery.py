@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from esrbench.artifact import Format, LocatedArtifact, read_sidecar, sha256_of, write_sidecar
+from esrbench.artifact import Format, LocatedArtifact, read_sidecar, sha256_of
+from esrbench.codec import encode
 from esrbench.errors import EsrbenchError, OutputError, RecordError
 from esrbench.export import ensure_artifact
 from esrbench.exporter import ExportOptions
@@ -27,8 +28,7 @@ def export_to(ref: str, format_: Format, options: ExportOptions, out_dir: Path) 
         sidecar = out_dir / f"{artifact.files[0].name}.json"
         _refuse_others(kept, out_dir, sidecar)
         try:
-            _copy(kept, out_dir)
-            write_sidecar(artifact, sidecar)
+            _deliver(kept, out_dir, sidecar)
         except OSError as error:
             raise OutputError(f"{out_dir} cannot be written: {error.strerror}") from error
     return read_sidecar(sidecar)
@@ -72,19 +72,23 @@ def _refuse_others(kept: LocatedArtifact, out_dir: Path, sidecar: Path) -> None:
             raise OutputError(f"{sidecar} exists and is something else; remove it or choose another --out") from error
 
 
-def _copy(kept: LocatedArtifact, out_dir: Path) -> None:
-    """Every file, or none: all are written under other names before the first gets its own."""
-    partials: list[Path] = []
-    wanted: list[Path] = []
+def _deliver(kept: LocatedArtifact, out_dir: Path, sidecar: Path) -> None:
+    """Every file and their description, or none: all are written under other names before the first gets its own."""
+    written: dict[Path, Path] = {}  # under its own name -> under another
     try:
         for index, file in enumerate(kept.artifact.files):
-            if (out_dir / file.name).exists():
-                continue
-            wanted.append(out_dir / file.name)
-            partials.append(out_dir / f".{file.name}.{os.getpid()}.partial")
-            shutil.copyfile(kept.path(index), partials[-1])
-        for partial, path in zip(partials, wanted, strict=True):
+            path = out_dir / file.name
+            if not path.exists():
+                written[path] = _partial(path)
+                shutil.copyfile(kept.path(index), written[path])
+        written[sidecar] = _partial(sidecar)
+        written[sidecar].write_bytes(encode(kept.artifact))
+        for path, partial in written.items():
             partial.replace(path)
     finally:
-        for partial in partials:
+        for partial in written.values():
             partial.unlink(missing_ok=True)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
