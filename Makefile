@@ -65,7 +65,11 @@ format: $(VENV)/.development
 bench-ci: $(VENV)/.development
 	$(BIN)/python tests/benchmarks/bench_ci.py --base $(BASE) $(ARGS)
 
-benchmark: $(VENV)/.development
+$(VENV)/.comparison: $(VENV)/.development
+	$(PIP) install -q -c constraints.txt -e '.[compare]'
+	@touch $@
+
+benchmark: $(VENV)/.comparison
 	$(BIN)/python -m pytest tests/benchmarks $(ARGS)
 
 study: $(VENV)/.development
