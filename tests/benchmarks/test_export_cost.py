@@ -1,10 +1,13 @@
 """What exports cost beside the usual way, in one run, each in a fresh process: `make benchmark`.
 
-pnnx needs memory that grows with the square of the depth: 23 GB for realesrgan-x4plus. Where the machine has less free,
-the six-block network stands in, and the figures say so.
+pnnx's ncnn pass keeps a copy of the weights for each of realesrgan-x4plus's 351 convolutions: 23 GB. Where the machine
+has less free, pnnx gets what it can safely have and is ended at that limit: its figures are then lower bounds.
 """
 
 import json
+import os
+import signal
+import statistics
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -12,11 +15,16 @@ from importlib.util import find_spec
 import psutil
 import pytest
 
+from esrbench.process import THREAD_VARIABLES
+
 pytestmark = pytest.mark.weights
 
 FASTER, LEANER = 30, 50
 OURS_S, OURS_MB = 1.0, 200
-PNNX_ON_X4PLUS_BYTES = 26e9
+NOISE = 0.1  # launches of one and the same thing differ by so much on a shared machine
+PNNX_NEEDS_BYTES = 26e9
+PNNX_GETS_BYTES = 8e9  # at most, where it cannot have what it needs
+MODEL = "realesrgan-x4plus"
 
 OURS = """
 import json, sys, time
@@ -34,7 +42,7 @@ print(json.dumps({"s": seconds, "mb": (memory.peak_rss_bytes()[0] - before) / 1e
 """
 
 PNNX = """
-import json, os, sys, time, warnings
+import json, os, resource, sys, time, warnings
 warnings.simplefilter("ignore")
 os.chdir(sys.argv[2])
 pid = os.fork()
@@ -49,12 +57,15 @@ import importlib.util
 from pathlib import Path
 package = Path(importlib.util.find_spec("pnnx").submodule_search_locations[0])
 binary = next(str(path) for path in (package / "bin" / "pnnx", package / "pnnx") if path.is_file())
+if float(sys.argv[3]):
+    resource.setrlimit(resource.RLIMIT_AS, (int(float(sys.argv[3])),) * 2)
 silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
 begin = time.perf_counter()
 child = os.posix_spawn(binary, [binary, "net.pt", "inputshape=[1,3,32,32]"], os.environ, file_actions=silent)
 _, status, used = os.wait4(child, 0)
-ok = status == 0 and Path("net.ncnn.param").exists()
-print(json.dumps({"s": time.perf_counter() - begin, "mb": used.ru_maxrss / 1e3, "ok": ok}))
+seconds = time.perf_counter() - begin
+whole = status == 0 and Path("net.ncnn.param").exists()
+print(json.dumps({"s": seconds, "mb": used.ru_maxrss / 1e3, "whole": whole, "signal": os.WTERMSIG(status)}))
 """
 
 BARE = """
@@ -91,39 +102,46 @@ print(json.dumps({"s": time.perf_counter() - begin, "mb": memory.peak_rss_bytes(
 """
 
 
-def cost(code, model, folder):
-    """Seconds and peak MB, as the process itself counted them."""
+def cost(code, folder, *more):
+    """Seconds and peak MB, as the process itself counted them; one thread, as exports have."""
     folder.mkdir(parents=True)
-    command = [sys.executable, "-c", code, model, str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=900)
+    command = [sys.executable, "-c", code, MODEL, str(folder), *map(str, more)]
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900, env=environment)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_ncnn_beside_pnnx(benchmark, tmp_path):
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits and counts memory as Linux does")
+@pytest.mark.timeout(1200)
+def test_ncnn_is_far_faster_and_leaner_than_pnnx(benchmark, tmp_path):
     if find_spec("pnnx") is None:
-        pytest.skip("pnnx is not installed (pip install pnnx)")
-    fits = psutil.virtual_memory().available > PNNX_ON_X4PLUS_BYTES
-    model = "realesrgan-x4plus" if fits else "realesrgan-x4plus-anime"
-    ours = [cost(OURS, "realesrgan-x4plus", tmp_path / f"whole{index}") for index in range(3)]
-    same = benchmark.pedantic(cost, (OURS, model, tmp_path / "ours"), rounds=1)
-    theirs = cost(PNNX, model, tmp_path / "theirs")
-    benchmark.extra_info |= {"model": model, "ours": same, "pnnx": theirs, "ours_on_x4plus": ours}
-    assert theirs["ok"], "pnnx itself failed"
+        pytest.skip("pnnx is not installed; pip install 'esrbench[compare]'")
+    free = psutil.virtual_memory().available
+    limit = 0 if free > PNNX_NEEDS_BYTES else min(free / 2, PNNX_GETS_BYTES)
+    theirs = cost(PNNX, tmp_path / "theirs", limit)
+    ours = [benchmark.pedantic(cost, (OURS, tmp_path / "ours0"), rounds=1)]
+    ours += [cost(OURS, tmp_path / f"ours{index}") for index in (1, 2)]
+    benchmark.extra_info.update(ours=ours, pnnx=theirs, pnnx_limit_bytes=limit)
+    assert theirs["whole"] or (limit and theirs["signal"] == signal.SIGABRT), "pnnx failed for another reason"
     assert min(each["s"] for each in ours) <= OURS_S
     assert max(each["mb"] for each in ours) <= OURS_MB
-    assert theirs["s"] / same["s"] >= FASTER
-    assert theirs["mb"] / max(same["mb"], 1) >= LEANER
+    assert theirs["s"] / min(each["s"] for each in ours) >= FASTER
+    assert theirs["mb"] / max(each["mb"] for each in ours) >= LEANER
 
 
-def test_onnx_beside_the_bare_call(benchmark, tmp_path):
-    """No slower than the bare call and within its memory, but for what two runs of one thing differ by."""
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="counts memory as Linux does")
+@pytest.mark.timeout(1200)
+def test_onnx_is_no_slower_than_the_bare_call_and_within_its_memory(benchmark, tmp_path):
+    """But for what two runs of one thing differ by: the two take turns, and the median of the ratios counts."""
     pytest.importorskip("onnx")
-    model = "realesrgan-x4plus-anime"
-    bare = [cost(BARE, model, tmp_path / "bare0")]
-    ours = [benchmark.pedantic(cost, (ONNX, model, tmp_path / "ours0"), rounds=1)]
-    for index in (1, 2):
-        bare.append(cost(BARE, model, tmp_path / f"bare{index}"))
-        ours.append(cost(ONNX, model, tmp_path / f"ours{index}"))
-    benchmark.extra_info |= {"model": model, "ours": ours, "bare": bare}
-    assert min(each["s"] for each in ours) <= 1.1 * min(each["s"] for each in bare)
-    assert min(each["mb"] for each in ours) <= 1.05 * min(each["mb"] for each in bare)
+    bare, ours = [], []
+    for index in range(3):
+        bare.append(cost(BARE, tmp_path / f"bare{index}"))
+        run = (ONNX, tmp_path / f"ours{index}")
+        ours.append(cost(*run) if index else benchmark.pedantic(cost, run, rounds=1))
+    slower = statistics.median(mine["s"] / theirs["s"] for mine, theirs in zip(ours, bare, strict=True))
+    larger = statistics.median(mine["mb"] / theirs["mb"] for mine, theirs in zip(ours, bare, strict=True))
+    benchmark.extra_info.update(ours=ours, bare=bare, slower=slower, larger=larger)
+    assert slower <= 1 + NOISE
+    assert larger <= 1 + NOISE / 2
