@@ -196,6 +196,8 @@ def _artifacts(
         match made[wanted]:
             case LocatedArtifact() as artifact:
                 artifacts[target] = artifact
+            case UnavailableError() as missing:
+                failed[target] = Refusal(status=Status.UNAVAILABLE, reason=missing.reason, remedy=missing.remedy)
             case error:
                 failed[target] = Refusal(status=Status.ERROR, reason=f"its artifact could not be exported: {error}")
     return artifacts, failed

@@ -57,9 +57,10 @@ class InductorSession(Session):
         torch.set_num_threads(threads)
         with suppress(RuntimeError):  # settable once, before any parallel work
             torch.set_num_interop_threads(1)
-        self.placement()
+        self._check_processor()  # before its code is loaded: another one may not have the instructions
         with translated(f"{target}: loading {artifact.path()}"):
             self._package: Any = torch._inductor.aoti_load_package(str(artifact.path()))
+        self.placement()
 
     def run(self, tiles: Tiles) -> Tiles:
         """Upscale a batch."""
@@ -69,23 +70,29 @@ class InductorSession(Session):
             return to_tiles(upscaled.to(self._torch.float32).numpy(), tiles)
 
     def placement(self) -> Placement:
-        """The processor that the package was compiled for, which must be this one, and the precision compiled in."""
-        if self._compiled_for != cpu_name():
-            raise PlacementError(
-                f"{self._target}: the package was compiled for {self._compiled_for}, this is {cpu_name()}",
-                "export it again here",
-            )
+        """The device that the package names, its weights there, and the precision compiled in."""
+        facts = self._package.get_metadata()
+        device = facts.get("AOTI_DEVICE_KEY", "a device that it does not name")
+        if device != "cpu":
+            raise PlacementError(f"{self._target}: the CPU was asked for, the package is compiled for {device}")
         if self._precision is not self._target.precision:
             raise PlacementError(f"{self._target}: the package is {self._precision.value}", "export it again")
         return Placement(
             device_name=cpu_name(),
             device_type=DeviceType.CPU,
-            provider=f"cpu ({self._torch.backends.cpu.get_cpu_capability()})",
+            provider=f"cpu ({facts.get('AOTI_CPU_ISA') or self._torch.backends.cpu.get_cpu_capability()})",
             precision=self._precision,
-            nodes={},
+            nodes={device: sum(name.endswith(".weight") for name in self._package.get_constant_fqns())},
             options={"threads": str(self._torch.get_num_threads())},
             versions={"torch": str(self._torch.__version__)},
         )
+
+    def _check_processor(self) -> None:
+        if self._compiled_for != cpu_name():
+            raise PlacementError(
+                f"{self._target}: the package was compiled for {self._compiled_for}, this is {cpu_name()}",
+                "export it again here",
+            )
 
     def close(self) -> None:
         """Drop the package."""

@@ -9,7 +9,7 @@ from esrbench import plugins
 from esrbench.errors import UnavailableError, UnknownNameError
 from esrbench.testing import FAKE_ENTRY_POINTS, FakeExporter, FakeRunner, write_distribution
 
-BUILT_IN = ["ncnn", "onnxruntime", "openvino", "torch", "torchscript"]
+BUILT_IN = ["aotinductor", "ncnn", "onnxruntime", "openvino", "torch", "torch-export", "torchscript"]
 
 
 @pytest.fixture
@@ -30,7 +30,20 @@ def only_broken() -> plugins.BrokenPlugin:
 
 def test_the_built_in_runners_and_exporters_are_found_and_whole() -> None:
     assert list(plugins.runners()) == BUILT_IN
-    assert list(plugins.exporters()) == ["ncnn", "onnx", "pytorch", "torchscript"]
+    assert list(plugins.exporters()) == [
+        "aotinductor",
+        "ncnn",
+        "onnx",
+        "openvino",
+        "pytorch",
+        "torch-export",
+        "torchscript",
+    ]
+
+
+def test_what_runs_on_request_only_is_left_out_where_nothing_asks_for_it():
+    left_out = set(plugins.runner_names()) - set(plugins.runner_names(on_request=False))
+    assert left_out == {"aotinductor", "torch-export"}
     assert plugins.broken() == ()
 
 

@@ -29,7 +29,11 @@ GetArtifact = Callable[[Format, Precision], LocatedArtifact]
 
 def open_session(target: Target, get_artifact: GetArtifact, options: LoadOptions = OPTIONS) -> Session:
     runner = plugins.runner(target.runtime)
-    return runner.load(get_artifact(format_of(runner), runner.artifact_precision(target)), target, options)
+    try:
+        artifact = get_artifact(format_of(runner), runner.artifact_precision(target))
+    except UnavailableError as missing:  # a compiler, say: its runtime could run, but there is nothing to run
+        pytest.skip(str(missing))
+    return runner.load(artifact, target, options)
 
 
 def format_of(runner: Runner) -> Format:
