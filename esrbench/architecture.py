@@ -11,6 +11,8 @@ from esrbench.codec import Value
 
 Shape = tuple[int, ...]
 
+MOST_DOUBLINGS = 5  # ×32; ESRGAN's training code knows ×8
+
 
 class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
     """ESRGAN's residual-in-residual dense network, as Real-ESRGAN ships it (arXiv:2107.10833).
@@ -32,7 +34,7 @@ class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
 
     def __post_init__(self) -> None:
         _require_positive(self, "blocks", "features", "growth", "scale", "in_channels", "out_channels")
-        if self.doublings < 0 or (1 << self.doublings) % self.scale:
+        if not 0 <= self.doublings <= MOST_DOUBLINGS or (1 << self.doublings) % self.scale:
             raise ValueError(f"{self.doublings} doublings make no network of scale {self.scale}")
 
     @property

@@ -25,6 +25,10 @@ from esrbench.errors import CheckpointError
 from esrbench.exporter import Weights
 
 FOLDS = (2, 4)  # sides of the pixel blocks that RRDBNets fold into channels
+LARGEST_WEIGHT = 1e6
+"""The largest weights of the three packaged models are 4.8, 4.0 and 34.9. A damaged file may hold 1e38: finite, and yet
+it drives the network to infinity."""
+
 KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
 
 
@@ -48,7 +52,7 @@ def canonical(tensors: Mapping[str, npt.NDArray[np.generic]], spec: NetworkSpec)
     """The tensors in module order as float32, finite and C-contiguous.
 
     Raises:
-        CheckpointError: a tensor holds something else than finite floating-point numbers.
+        CheckpointError: a tensor holds something else than finite floating-point numbers of a sane size.
     """
     weights: dict[str, npt.NDArray[np.float32]] = {}
     for name in spec.parameter_shapes():
@@ -57,6 +61,8 @@ def canonical(tensors: Mapping[str, npt.NDArray[np.generic]], spec: NetworkSpec)
         weights[name] = np.ascontiguousarray(tensors[name], dtype=np.float32)
         if not np.isfinite(weights[name]).all():
             raise CheckpointError(f"{name} holds NaN or infinity; the file is damaged or its training diverged")
+        if (largest := np.abs(weights[name]).max()) > LARGEST_WEIGHT:
+            raise CheckpointError(f"{name} holds {largest:.1e}, which no trained network does; the file is damaged")
     return weights
 
 

@@ -36,6 +36,8 @@ def read(path: Path) -> Contents:
         return _contents(layers, _Weights(weights))
     except CheckpointError as error:
         raise CheckpointError(f"{param}: {error}") from error
+    except (ValueError, OverflowError) as error:  # hyperparameters that no network has, numbers beyond all bounds
+        raise CheckpointError(f"{param} is damaged: {error}") from error
 
 
 def _contents(layers: list[Layer], weights: "_Weights") -> Contents:

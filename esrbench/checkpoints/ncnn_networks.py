@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from esrbench.architecture import NetworkSpec, RRDBNetSpec, SRVGGNetSpec, architecture_name
+from esrbench.architecture import MOST_DOUBLINGS, NetworkSpec, RRDBNetSpec, SRVGGNetSpec, architecture_name
 from esrbench.checkpoints.ncnn_param import Layer
 from esrbench.checkpoints.ncnn_values import RESIDUAL, Value, Values
 from esrbench.errors import CheckpointError
@@ -27,7 +27,7 @@ def layer_names(layers: Sequence[Layer], found: Values) -> list[str]:
         )
     doublings = len(found.factors("nearest"))
     blocks, others = divmod(convolutions - doublings - 4, 15)
-    if others or blocks < 1:
+    if others or blocks < 1 or doublings > MOST_DOUBLINGS:
         raise CheckpointError(
             f"{convolutions} convolutions and {doublings} enlargements are not those of an RRDBNet, "
             f"which has 15 in each block, one behind each doubling and 4 besides"

@@ -1,7 +1,11 @@
 """PyTorch checkpoints, through the loader that builds tensors only."""
 
+import io
+import mmap
+import pickle
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from esrbench.checkpoints import pickles
 from esrbench.checkpoints.contents import LARGEST_BYTES, Contents
 from esrbench.errors import CheckpointError
 
@@ -21,6 +26,7 @@ PREFIXES = ("module.", "netG.")  # of torch.nn.DataParallel, and of trainers tha
 REDUCED_TO = "reduced_to"  # beside the state dict, in what esrbench writes of a network that is followed by a reduction
 
 DEEPEST = 4  # wrappers in one another
+PICKLES = 5  # of torch < 1.6: a magic number, a version, the machine, the state dict, keys of the storages
 SLACK_BYTES = 16 << 20  # torch.save compresses nothing; only the code in a TorchScript archive unfolds to more
 
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save since 1.6, and before
@@ -41,12 +47,16 @@ def read(path: Path) -> Contents:
     """
     if not looks_like(path):
         raise CheckpointError(f"{path} is not a PyTorch checkpoint: its first bytes are of another kind of file")
-    if zipfile.is_zipfile(path):
-        _check_directory(path)
+    with path.open("rb") as file:
+        zipped = file.read(len(_ZIP)) == _ZIP
+    try:
+        _check_zip(path) if zipped else _check_pickles(path)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is not read: {error}") from error
     loaded = _load(path)
     tensors = arrays(_unwrapped(loaded, path), path)
     reduced_to = loaded.get(REDUCED_TO) if isinstance(loaded, Mapping) else None
-    return Contents(tensors, reduced_to if isinstance(reduced_to, int) else None)
+    return Contents(tensors, reduced_to if type(reduced_to) is int else None)
 
 
 def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np.generic]]:
@@ -77,18 +87,38 @@ def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np
     return {name: _array(tensor, name, path) for name, tensor in tensors.items()}
 
 
-def _check_directory(path: Path) -> None:
+def _check_zip(path: Path) -> None:
+    """Hold a file of torch ≥ 1.6 against its own directory, and its pickle to what state dicts need."""
     try:
         with zipfile.ZipFile(path) as archive:
-            unfolded_bytes = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-        raise CheckpointError(f"{path} cannot be read as a PyTorch state dict: {error}") from error
-    size = path.stat().st_size
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            _check_directory(entries, path.stat().st_size)
+            if damaged := archive.testzip():  # torch itself passes over the checksums that it writes
+                raise CheckpointError(f"{damaged} in it does not have its checksum; it is damaged: copy it again")
+            for name in (name for name in entries if name.endswith("data.pkl")):
+                pickles.check(io.BytesIO(archive.read(name)))
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"its zip archive is truncated or damaged: {error}") from error
+
+
+def _check_directory(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
+    unfolded_bytes = sum(entry.file_size for entry in entries.values())
     if unfolded_bytes > size + SLACK_BYTES:
         raise CheckpointError(
-            f"{path} has {size:,} bytes and would unfold to {unfolded_bytes:,}; "
-            "no checkpoint is compressed, don't use it"
+            f"it has {size:,} bytes and would unfold to {unfolded_bytes:,}; no checkpoint is compressed, don't use it"
         )
+    if any("/code/" in name for name in entries):
+        raise CheckpointError("it is a TorchScript archive, a program; give the checkpoint that it was made from")
+    if not any(name.endswith("data.pkl") for name in entries):
+        raise CheckpointError("it is a zip archive, but not one that torch.save wrote")
+
+
+def _check_pickles(path: Path) -> None:
+    """As :func:`_check_zip`, of a file of torch < 1.6: pickles one after another, then the weights."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for _ in range(PICKLES):
+            if content.tell() < len(content):  # else torch tells what is missing
+                pickles.check(content)  # type: ignore[arg-type]  # it reads like a file
 
 
 def _load(path: Path) -> object:
@@ -96,12 +126,13 @@ def _load(path: Path) -> object:
 
     try:
         with warnings.catch_warnings():
-            # A TorchScript archive is announced by a warning before it is refused; the refusal suffices.
-            warnings.filterwarnings("ignore", message=".*TorchScript archive", category=UserWarning)
+            warnings.simplefilter("ignore", UserWarning)  # about ages of formats: what is read is checked
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a parser that is fed foreign bytes may raise anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CheckpointError(f"{path} cannot be read as a PyTorch state dict: {reason}") from error
+        # What torch advises around the restricted loader's own reason is to do without it.
+        reason = error.__context__ if isinstance(error, pickle.UnpicklingError) and error.__context__ else error
+        sentence = (str(reason).strip() or type(reason).__name__).splitlines()[0].split(". ")[0]
+        raise CheckpointError(f"{path} cannot be read as a PyTorch state dict: {sentence}") from error
 
 
 def _unwrapped(loaded: object, path: Path) -> Mapping[object, object]:

@@ -1,7 +1,6 @@
 import json
-import os
+import re
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 
 from esrbench import checkpoints, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
+from esrbench.checkpoints.identify import spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import ExportOptions
 from esrbench.target import Precision
@@ -20,7 +20,18 @@ from esrbench_exporters.pytorch import PytorchExporter
 
 RRDBNETS = [RRDBNetSpec(blocks=2, features=8, growth=4, scale=scale) for scale in (4, 2, 1)]
 SRVGGNETS = [SRVGGNetSpec(convs=convs, features=6, scale=scale) for convs, scale in ((2, 4), (0, 2), (3, 1))]
-SPECS = [*RRDBNETS, *SRVGGNETS]
+OTHERS = [
+    *(RRDBNetSpec(blocks=1, features=5, growth=3, scale=2**n, doublings=n) for n in (0, 1, 3)),
+    RRDBNetSpec(blocks=1, features=5, growth=3, scale=1, doublings=1),
+    *(RRDBNetSpec(blocks=1, features=4, growth=2, scale=s, in_channels=1, out_channels=1) for s in (4, 2, 1)),
+    *(
+        RRDBNetSpec(blocks=1, features=4, growth=2, in_channels=c, out_channels=o)
+        for c, o in ((4, 3), (12, 12), (6, 1))
+    ),
+    RRDBNetSpec(blocks=1, features=4, growth=2, scale=2, in_channels=48, doublings=1),
+    *(SRVGGNetSpec(convs=1, features=4, scale=s, in_channels=c, out_channels=c) for s, c in ((3, 3), (2, 1), (4, 4))),
+]
+SPECS = [*RRDBNETS, *SRVGGNETS, *OTHERS]
 
 
 @pytest.fixture
@@ -51,6 +62,11 @@ def save_ncnn(model, folder: Path, precision=Precision.FP32) -> Path:
     return NcnnExporter().export(model, ExportOptions(precision=precision), folder).paths[0]
 
 
+def weights_file(model) -> bytes:
+    """A ``.bin`` of fp32 weights: ncnn's layers are in module order."""
+    return b"".join((bytes(4) if array.ndim == 4 else b"") + array.tobytes() for array in model.weights.values())
+
+
 def refused(path: Path, match: str) -> None:
     with pytest.raises(CheckpointError, match=match):
         checkpoints.read(path)
@@ -72,11 +88,14 @@ def test_hyperparameters_follow_from_shapes_and_all_formats_agree_on_the_weights
     assert list(read[0].weights) == list(spec.parameter_shapes())
 
 
-@pytest.mark.parametrize("wrapper", ["params_ema", "params", "state_dict", "model", None])
+WRAPPERS = ["params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "generator", None]
+
+
+@pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_a_state_dict_is_found_in_the_usual_wrappers(wrapper, tiny, tmp_path):
-    content = tensors(tiny)
-    path = save(tmp_path / "a.pth", {wrapper: content, "epoch": 3} if wrapper else content)
-    assert checkpoints.read(path).weights_sha256 == tiny.weights_sha256
+    for content in (tensors(tiny), {"state_dict": tensors(tiny)}):
+        path = save(tmp_path / "a.pth", {wrapper: content, "epoch": 3} if wrapper else content)
+        assert checkpoints.read(path).weights_sha256 == tiny.weights_sha256
 
 
 def test_the_moving_average_is_preferred(random_model, tiny, tmp_path):
@@ -85,8 +104,9 @@ def test_the_moving_average_is_preferred(random_model, tiny, tmp_path):
     assert checkpoints.read(path).weights_sha256 == tiny.weights_sha256
 
 
-def test_data_parallel_prefixes_and_file_order_do_not_matter(tiny, tmp_path):
-    content = {f"module.{name}": tensor for name, tensor in reversed(tensors(tiny).items())}
+@pytest.mark.parametrize("prefix", ["module.", "netG.", "netG.module.", "module.netG.module."])
+def test_prefixes_and_file_order_do_not_matter(prefix, tiny, tmp_path):
+    content = {f"{prefix}{name}": tensor for name, tensor in reversed(tensors(tiny).items())}
     assert checkpoints.read(save(tmp_path / "a.pth", content), "named").weights_sha256 == tiny.weights_sha256
 
 
@@ -113,17 +133,45 @@ def test_fp16_ncnn_files_hold_the_rounded_weights(spec, random_model, tmp_path):
         assert np.array_equal(weights[name], array.astype(np.float16) if rounds else array)
 
 
-@pytest.mark.parametrize("model", [RRDBNETS[0], SRVGGNETS[0]], ids=str)
-@pytest.mark.parametrize("victim", ["last", "bias"])
-def test_a_missing_tensor_is_named(model, victim, random_model, tmp_path):
-    content = tensors(random_model(model))
-    name = (
-        list(content)[-1]
-        if victim == "last"
-        else next(key for key in content if key.endswith("1.bias") or "2.bias" in key)
-    )
-    del content[name]
-    refused(save(tmp_path / "a.pth", content), f"missing: {name}")
+@pytest.mark.parametrize("spec", [RRDBNetSpec(blocks=1, features=4, growth=2), *SRVGGNETS], ids=str)
+def test_a_missing_tensor_is_named(spec, random_model, tmp_path):
+    content = tensors(random_model(spec))
+    for name in content:
+        rest = {other: tensor for other, tensor in content.items() if other != name}
+        refused(
+            save(tmp_path / "a.pth", rest), re.escape(name) if name != "body.0.weight" else "body.0.weight is missing"
+        )
+
+
+@pytest.mark.parametrize("spec", [RRDBNetSpec(blocks=1, features=4, growth=2), *SRVGGNETS], ids=str)
+def test_a_misshapen_tensor_is_named(spec, random_model, tmp_path):
+    content = tensors(random_model(spec))
+    for name, tensor in content.items():
+        tells = name in (
+            "conv_first.weight",
+            "conv_last.weight",
+            "body.0.rdb1.conv1.weight",
+            "body.0.weight",
+            f"body.{2 * spec.convs + 2}.weight" if isinstance(spec, SRVGGNetSpec) else "",
+        )  # hyperparameters follow from these: then the others do not fit, or no network does
+        path = save(tmp_path / "a.pth", content | {name: torch.cat([tensor, tensor])})
+        refused(path, "misshapen|channels" if tells else f"misshapen: {re.escape(name)}")
+
+
+def test_what_shapes_leave_open_is_decided_by_the_channels_that_are_made():
+    def shapes(spec):
+        return spec_of(spec.parameter_shapes())
+
+    folded = RRDBNetSpec(blocks=1, features=4, growth=2, scale=2)
+    assert shapes(folded) == folded
+    unfolded = RRDBNetSpec(blocks=1, features=4, growth=2, in_channels=12)  # 12 in and 3 out: RGB, folded by 2
+    assert shapes(unfolded) == folded
+
+
+def test_an_ncnn_graph_that_contradicts_its_channels_is_refused(random_model, tmp_path):
+    """Twelve channels in and three out are RGB behind a fold; this graph has none."""
+    model = random_model(RRDBNetSpec(blocks=1, features=4, growth=2, in_channels=12))
+    refused(save_ncnn(model, tmp_path), "it is no RRDBNet ×2: layer conv_first is not given what it is given there")
 
 
 def test_unexpected_and_misshapen_tensors_are_named(tiny, tmp_path):
@@ -141,6 +189,12 @@ def test_weights_that_are_no_numbers_are_refused(value, tiny, tmp_path):
     content = tensors(tiny)
     content["conv_body.weight"][0, 0, 0, 0] = value
     refused(save(tmp_path / "a.pth", content), "conv_body.weight holds NaN or infinity")
+
+
+def test_weights_that_would_drive_the_network_to_infinity_are_refused(tiny, tmp_path):
+    content = tensors(tiny)
+    content["conv_body.weight"][0, 0, 0, 0] = -3e38
+    refused(save(tmp_path / "a.pth", content), r"conv_body.weight holds 3.0e\+38, which no trained network does")
 
 
 def test_integer_weights_are_refused(tiny, tmp_path):
@@ -171,19 +225,6 @@ def test_integer_weights_are_refused(tiny, tmp_path):
 )
 def test_other_contents_are_refused(content, match, tmp_path):
     refused(save(tmp_path / "a.pth", content), match)
-
-
-class Bomb:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.path),)
-
-
-def test_code_in_a_checkpoint_is_not_run(tiny, tmp_path):
-    refused(save(tmp_path / "a.pth", {"params": tensors(tiny), "x": Bomb(tmp_path / "boom")}), "cannot be read")
-    assert not (tmp_path / "boom").exists()
 
 
 @pytest.mark.parametrize("suffix", checkpoints.SUFFIXES)
@@ -276,11 +317,7 @@ def test_what_pnnx_writes_is_read(graph, spec, random_model, tmp_path):
     model = random_model(spec)
     path = tmp_path / f"{graph}.param"
     path.write_text((PNNX / path.name).read_text())
-    content = b"".join(
-        (bytes(4) if array.ndim == 4 else b"") + array.tobytes()  # a tag of zeros: fp32
-        for array in model.weights.values()
-    )
-    path.with_suffix(".bin").write_bytes(content)
+    path.with_suffix(".bin").write_bytes(weights_file(model))
     found = checkpoints.read(path)
     assert (found.spec, found.weights_sha256) == (spec, model.weights_sha256)
 
@@ -315,25 +352,3 @@ def test_packaged_weights_come_back_byte_for_byte(name, tmp_path):
     half = ExportOptions(precision=Precision.FP16)
     written = NcnnExporter().export(checkpoints.read(through_torch, name), half, tmp_path).paths[1]
     assert written.read_bytes() == entry.source.path().read_bytes()
-
-
-def test_a_zip_bomb_is_refused_by_its_directory(tmp_path):
-    path = tmp_path / "bomb.pth"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("archive/data/0", "w") as entry:
-        for _ in range(64):
-            entry.write(bytes(1 << 20))
-    assert path.stat().st_size < 1 << 20
-    refused(path, "would unfold to 67,108,864; no checkpoint is compressed")
-
-
-def test_a_few_bytes_that_are_repeated_into_gigabytes_are_refused(tiny, tmp_path):
-    """A view with strides of zero: half a terabyte of weights in a file of some kilobytes."""
-    huge = torch.zeros(1).expand(1 << 18, 1 << 18)
-    refused(save(tmp_path / "a.pth", tensors(tiny) | {"conv_first.weight": huge}), "holds tensors of .* MiB")
-
-
-def test_a_file_larger_than_any_checkpoint_is_not_read(tmp_path):
-    path = tmp_path / "a.pth"
-    with path.open("wb") as file:
-        file.truncate((1 << 30) + 1)  # sparse: takes no room
-    refused(path, "has 1024 MiB, checkpoints may have 1024; is it one")
