@@ -44,6 +44,7 @@ def test_the_fold_makes_up_for_doublings_beyond_the_scale(scale, doublings, unsh
         (RRDBNetSpec, {"blocks": 0}, "blocks is 0"),
         (SRVGGNetSpec, {"convs": -1}, "convs is -1"),
         (SRVGGNetSpec, {"convs": 1, "features": 0}, "features is 0"),
+        (SRVGGNetSpec, {"convs": 1, "scale": 4, "reduced_from": 2}, "drawn at ×2 cannot be reduced to ×4"),
         (SRVGGNetSpec, {"convs": 1, "in_channels": 1}, "1 channels cannot be added to the 3"),
     ],
 )
@@ -64,6 +65,7 @@ def test_hyperparameters_of_no_network_are_refused(spec, hyperparameters, match)
         (RRDBNetSpec(blocks=1, scale=8, doublings=3), 19),
         (VIDEO, 18),
         (GENERAL, 34),
+        (SRVGGNetSpec(convs=16, scale=2, reduced_from=4), 19),
     ],
 )
 def test_the_receptive_field_is_the_measured_one(spec, reach_px):

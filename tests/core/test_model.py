@@ -18,6 +18,7 @@ SPECS = [
     RRDBNetSpec(blocks=1, features=4, growth=3, in_channels=4, out_channels=3),
     *(SRVGGNetSpec(convs=2, features=8, scale=s) for s in (4, 3, 2, 1)),
     SRVGGNetSpec(convs=1, features=4, scale=2, in_channels=1, out_channels=1),
+    *(SRVGGNetSpec(convs=1, features=4, scale=s, reduced_from=4) for s in (3, 2)),
 ]
 FOLDED = [spec for spec in SPECS if spec.unshuffle > 1]
 

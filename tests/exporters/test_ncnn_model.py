@@ -20,6 +20,7 @@ UNOFFICIAL = [
     RRDBNetSpec(blocks=1, features=8, growth=4, in_channels=4, out_channels=3),
     SRVGGNetSpec(convs=1, features=8, scale=3),
     SRVGGNetSpec(convs=1, features=8, scale=2, in_channels=4, out_channels=4),
+    *(SRVGGNetSpec(convs=1, features=8, scale=s, reduced_from=4) for s in (3, 2)),
 ]
 
 
