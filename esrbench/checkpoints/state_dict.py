@@ -94,7 +94,7 @@ def _check_zip(path: Path) -> None:
             entries = {entry.filename: entry for entry in archive.infolist()}
             _check_directory(entries, path.stat().st_size)
             if damaged := archive.testzip():  # torch itself passes over the checksums that it writes
-                raise CheckpointError(f"{damaged} in it does not have its checksum; it is damaged: copy it again")
+                raise CheckpointError(f"{damaged} in it does not have its checksum: it is damaged, copy it again")
             for name in (name for name in entries if name.endswith("data.pkl")):
                 pickles.check(io.BytesIO(archive.read(name)))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:

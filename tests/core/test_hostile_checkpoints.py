@@ -152,7 +152,7 @@ def test_a_flipped_bit_in_a_zip_archive_is_found_by_its_checksum(content, tmp_pa
     damaged = bytearray(path.read_bytes())
     damaged[weights.header_offset + 300] ^= 1
     path.write_bytes(damaged)
-    refused(path, f"{weights.filename} in it does not have its checksum; it is damaged")
+    refused(path, f"{weights.filename} in it does not have its checksum: it is damaged")
 
 
 @pytest.mark.parametrize("count", [10**9, 10**12, 2**62])
