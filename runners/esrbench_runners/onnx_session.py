@@ -56,7 +56,7 @@ class OnnxruntimeRunner(Runner):
         return OnnxSession(library("onnxruntime", "esrbench[onnxruntime]"), artifact, target, options)
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
-        """On the CPU, where a half-precision graph runs too, if only as fp32 with casts around every node."""
+        """On the CPU, where a half-precision graph runs too, if mostly in single precision: the placement tells."""
         target = Target.of(self.name, "cpu", artifact.artifact.precision)
         return OnnxSession(library("onnxruntime", "esrbench[onnxruntime]"), artifact, target, options)
 
@@ -96,33 +96,47 @@ class OnnxSession(Session):
             self._session = self._open(str(artifact.path()))
         self._input = self._session.get_inputs()[0]
         self._dtype = np.float16 if self._input.type == "tensor(float16)" else np.float32
-        self._takes_pictures = artifact.artifact.io is Interface.IMAGE
-        self._precision = artifact.artifact.precision
+        self._artifact = artifact.artifact
+        self._refuse_another_shape(options.tile_shape)
         self.placement()
 
     def run(self, tiles: Tiles) -> Tiles:
-        """Upscale a batch; copies to and from the device are part of it."""
+        """Upscale a batch; copies to and from the device are part of it. A graph of pictures takes bytes alone."""
+        count, height, width, _ = tiles.shape
+        self._refuse_another_shape((count, height, width))
+        if self._artifact.io is Interface.IMAGE:
+            return self._upscaled_pictures(tiles)
         with translated(f"{self._target}: a batch of shape {tiles.shape}"):
-            if self._takes_pictures:
-                return self._upscaled_pictures(tiles)
             planes = to_planes(tiles).astype(self._dtype, copy=False)
             return to_tiles(self._session.run(None, {self._input.name: planes})[0], tiles)
 
     def _upscaled_pictures(self, tiles: Tiles) -> Tiles:
         """Bytes in, bytes out: what else a tile has to become is in the graph."""
         if tiles.dtype != np.uint8:
-            raise EsrbenchError(f"{self._target}: the graph takes pictures of bytes, it was given {tiles.dtype}")
-        upscaled: Tiles = self._session.run(None, {self._input.name: tiles})[0]
-        return upscaled
+            raise EsrbenchError(
+                f"{self._target}: {self._artifact.files[0].name} takes pictures of bytes, it was given {tiles.dtype}; "
+                "give uint8 tiles, or export it with --io float"
+            )
+        with translated(f"{self._target}: a batch of shape {tiles.shape}"):
+            upscaled: Tiles = self._session.run(None, {self._input.name: tiles})[0]
+            return upscaled
+
+    def _refuse_another_shape(self, shape: tuple[int, int, int]) -> None:
+        fixed = self._artifact.shape
+        if fixed not in (None, shape):
+            name, only, given = self._artifact.files[0].name, "×".join(map(str, fixed)), "×".join(map(str, shape))
+            raise EsrbenchError(
+                f"{self._target}: {name} takes {only} (N×H×W) alone, it was given {given}; export it without --shape"
+            )
 
     def placement(self) -> Placement:
-        """Nodes per provider, and the type of the graph's input."""
+        """Nodes per provider, and the type that they compute in."""
         nodes = self._nodes()
         elsewhere = {provider: count for provider, count in nodes.items() if provider != self._provider}
         if elsewhere or self._session.get_providers()[0] != self._provider:
             found = nodes or self._session.get_providers()
             raise PlacementError(f"{self._target}: {self._provider} was asked for, the session has {found}")
-        precision = self._precision if self._takes_pictures else _PRECISIONS[self._dtype]
+        precision = self._artifact.precision if self._artifact.io is Interface.IMAGE else _PRECISIONS[self._dtype]
         if precision is not self._target.precision:
             raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
         on_gpu = self._target.device_kind == "cuda"
@@ -133,7 +147,7 @@ class OnnxSession(Session):
             device_name=device_names()[self._target.device_index] if on_gpu else cpu_name(),
             device_type=DeviceType.GPU if on_gpu else DeviceType.CPU,
             provider=self._provider,
-            precision=precision,
+            precision=self._arithmetic(precision),
             nodes=nodes,
             options=options,
             versions={"onnxruntime": self._runtime.__version__},
@@ -168,12 +182,26 @@ class OnnxSession(Session):
 
     def _nodes(self) -> dict[str, int]:
         """Provider → graph nodes; empty with an onnxruntime that cannot tell."""
+        return dict(Counter(provider for provider, _ in self._assigned()))
+
+    def _arithmetic(self, stored: Precision) -> Precision:
+        """What is computed in: halves on the CPU only where onnxruntime has put no cast between the nodes of the file.
+
+        It puts one before and after each node that it has no such kernel for, and then takes out the pairs between two
+        of them; convolutions have such a kernel on ARM alone. What it adds has no name.
+        """
+        if stored is not Precision.FP16 or self._target.device_kind != "cpu":
+            return stored
+        nodes = [node for _, node in self._assigned()]
+        cast = not nodes or any(node.op_type == "Cast" and not node.name for node in nodes)
+        return Precision.FP32 if cast else stored
+
+    def _assigned(self) -> list[tuple[str, Any]]:
+        """Each node with its provider; none with an onnxruntime that cannot tell."""
         if not hasattr(self._session, "get_provider_graph_assignment_info"):
-            return {}
-        nodes: Counter[str] = Counter()
-        for subgraph in self._session.get_provider_graph_assignment_info():
-            nodes[subgraph.ep_name] += len(subgraph.get_nodes())
-        return dict(nodes)
+            return []
+        parts = self._session.get_provider_graph_assignment_info()
+        return [(part.ep_name, node) for part in parts for node in part.get_nodes()]
 
     def _options(self) -> dict[str, str]:
         asked = CUDA_OPTIONS if self._target.device_kind == "cuda" else {}

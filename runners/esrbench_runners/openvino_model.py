@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from esrbench.artifact import ONNX, OPENVINO, Format, LocatedArtifact
+from esrbench.artifact import ONNX, OPENVINO, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
-from esrbench.errors import PlacementError
+from esrbench.errors import PlacementError, UnavailableError
 from esrbench.layout import to_planes, to_tiles
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
 from esrbench.target import Precision, Target
@@ -33,7 +33,10 @@ class OpenvinoRunner(Runner):
         return Precision.FP32
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
-        """A model compiled for the tile shape of ``options``, at the target's precision."""
+        """A model compiled for the tile shape of ``options``, at the target's precision; of planes alone."""
+        if artifact.artifact.io is Interface.IMAGE:
+            name = artifact.artifact.files[0].name
+            raise UnavailableError(f"{target} feeds planes, {name} takes pictures", "export it with --io float")
         core = self._core()
         entry = require(target, self._found(core))
         return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
