@@ -301,7 +301,7 @@ def test_a_changed_byte_is_read_or_refused_but_never_a_crash(data, random_model)
             assert str(folder) in str(error)  # noqa: PT017
 
 
-PNNX = Path(__file__).with_name("pnnx")
+PNNX = Path(__file__).with_name("pnnx_graphs")
 """Graphs that pnnx 20261020 wrote of tiny networks built by ``esrbench.model``; the weights are the test's own."""
 
 
