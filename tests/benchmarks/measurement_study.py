@@ -59,10 +59,14 @@ def main(
     intervals: Annotated[int, typer.Option(help="For each coverage.")] = 4000,
     max_rounds: Annotated[int, typer.Option(help="Of a run on a made-up machine.")] = 60,
     jobs: Annotated[int, typer.Option(help="Processes.")] = os.cpu_count() or 1,
-    real: Annotated[bool, typer.Option("--real", help="Measure real runtimes on this machine instead: hours.")] = False,
+    real: Annotated[
+        bool, typer.Option("--real", help="Measure real runtimes on this machine instead: an hour.")
+    ] = False,
     runtimes: Annotated[str, typer.Option(help="With --real: which, by commas.")] = "torch,onnxruntime,openvino,ncnn",
-    runs: Annotated[int, typer.Option(help="With --real: of each kind; four runtimes make twenty comparisons.")] = 5,
-    rounds: Annotated[int, typer.Option(help="With --real: of a run, at most.")] = 20,
+    runs: Annotated[
+        int, typer.Option(help="With --real: of equal runtimes; four of them make twenty comparisons.")
+    ] = 5,
+    rounds: Annotated[int, typer.Option(help="With --real: of a run, at most.")] = 12,
     write: Annotated[bool, typer.Option(help="Put the tables into docs/measurement.md.")] = False,
 ) -> None:
     """Print the tables of docs/measurement.md, and say which demands are not met."""

@@ -15,6 +15,7 @@ from esrbench.testing import write_distribution
 
 RUNTIMES = ("torch", "onnxruntime", "openvino", "ncnn")
 EXTRA = {"twin": 0.0, "slow5": 0.05, "slow10": 0.10}
+TWIN, *SLOWED = EXTRA
 
 
 class SlowedSession(Session):
