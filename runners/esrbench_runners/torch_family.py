@@ -1,4 +1,4 @@
-"""What the runners of eager torch and TorchScript share. Light: torch is imported where it runs."""
+"""What the runners of the torch family share. Light: torch is imported where it runs."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -19,6 +19,8 @@ class TorchFamilyRunner(Runner):
 
     on_cpu: ClassVar[tuple[Precision, ...]]
     on_cuda: ClassVar[tuple[Precision, ...]]
+    benchmark: ClassVar[bool] = True
+    """Let cuDNN time its algorithms for each shape and keep the fastest."""
 
     @abstractmethod
     def network(self, artifact: LocatedArtifact, target: Target) -> "torch.nn.Module":
@@ -36,10 +38,20 @@ class TorchFamilyRunner(Runner):
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """The network with its weights on the target's device."""
         require(target, self._found(target.device_kind))
-        from esrbench_runners.torch_session import TorchSession, set_arithmetic  # noqa: PLC0415
+        from esrbench_runners.torch_devices import set_arithmetic  # noqa: PLC0415
 
-        set_arithmetic(target, options.threads)
-        return TorchSession(self.network(artifact, target), target)
+        set_arithmetic(target, options.threads, benchmark=self.benchmark)
+        return self.session(self.network(artifact, target), target, options)
+
+    def session(self, network: "torch.nn.Module", target: Target, options: LoadOptions) -> Session:
+        """A session of ``network``; torch's switches are set."""
+        if target.device_kind == "cuda":
+            from esrbench_runners.cuda_session import CudaSession  # noqa: PLC0415
+
+            return CudaSession(network, target)
+        from esrbench_runners.torch_session import TorchSession  # noqa: PLC0415
+
+        return TorchSession(network, target)
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
         """In fp32, whatever the weights are stored as: torch's half-precision CPU kernels take minutes a tile."""
@@ -49,6 +61,6 @@ class TorchFamilyRunner(Runner):
         library("torch", "torch")
         if device_kind != "cuda":
             return usable(each(self.name, "cpu", self.on_cpu), cpu_name(), DeviceType.CPU)
-        from esrbench_runners.torch_session import cuda_targets  # noqa: PLC0415
+        from esrbench_runners.torch_devices import cuda_targets  # noqa: PLC0415
 
         return cuda_targets(self.name, self.on_cuda)

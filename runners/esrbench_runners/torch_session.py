@@ -1,82 +1,23 @@
-"""What eager torch and TorchScript share: devices, arithmetic switches, and the session. Imports torch."""
+"""The session of every runtime whose loaded artifact is a ``torch.nn.Module``. Imports torch."""
 
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator
 
 import torch
 
-from esrbench.availability import each, refused, usable
 from esrbench.errors import PlacementError
 from esrbench.processor import cpu_name
-from esrbench.runner import Availability, DeviceType, Placement, Session, Tiles
+from esrbench.runner import DeviceType, Placement, Session, Tiles
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
-
-DTYPES = {
-    Precision.FP32: torch.float32,
-    Precision.TF32: torch.float32,
-    Precision.FP16: torch.float16,
-    Precision.BF16: torch.bfloat16,
-}
-_CUDNN_CONV = torch.backends.cudnn.conv  # type: ignore[attr-defined]  # made at run time, unknown to mypy
-
-AMPERE = (8, 0)
-"""The first compute capability with TF32 and bf16 tensor cores (CUDA C++ Programming Guide, compute capabilities)."""
-
-
-def cuda_targets(runtime: str, precisions: Sequence[Precision]) -> Sequence[Availability]:
-    """``runtime``'s targets on each CUDA device, or why there are none."""
-    try:
-        if torch.cuda.is_available():
-            indices = range(torch.cuda.device_count())
-            return [entry for index in indices for entry in _on_device(runtime, index, tuple(precisions))]
-        reason, remedy = _why_no_cuda()
-    except RuntimeError as error:  # a driver in a bad state must not take the CPU's targets with it
-        reason, remedy = f"CUDA does not start: {' '.join(str(error).split())[:300]}", "check nvidia-smi"
-    return refused(each(runtime, "cuda", precisions), reason, remedy)
-
-
-def _why_no_cuda() -> tuple[str, str]:
-    if torch.version.cuda is None:
-        return (
-            f"torch {torch.__version__} is built without CUDA",
-            "install a CUDA build of torch on a machine with an NVIDIA GPU: https://pytorch.org/get-started/locally",
-        )
-    return "torch finds no CUDA device", "check nvidia-smi and CUDA_VISIBLE_DEVICES"
-
-
-def _on_device(runtime: str, index: int, precisions: tuple[Precision, ...]) -> tuple[Availability, ...]:
-    name = torch.cuda.get_device_name(index)
-    capability = torch.cuda.get_device_capability(index)
-    lacking = {Precision.TF32, Precision.BF16} if capability < AMPERE else set()
-    targets = each(runtime, f"cuda{index}", precisions)
-    reason = f"{name} has compute capability {'.'.join(map(str, capability))}; TF32 and bf16 need 8.0"
-    return (
-        *usable((target for target in targets if target.precision not in lacking), name, DeviceType.GPU),
-        *refused((target for target in targets if target.precision in lacking), reason, "measure fp16 or fp32"),
-    )
-
-
-def set_arithmetic(target: Target, threads: int) -> None:
-    """Set torch's process-wide switches: thread budget, and IEEE single precision unless TF32 was asked for."""
-    torch.set_num_threads(threads)
-    with suppress(RuntimeError):  # settable once, before any parallel work; placement() reports what holds
-        torch.set_num_interop_threads(1)
-    single = "tf32" if target.precision is Precision.TF32 else "ieee"
-    _CUDNN_CONV.fp32_precision = single
-    torch.backends.cuda.matmul.fp32_precision = single
-    torch.backends.mkldnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]  # likewise
-    torch.backends.cudnn.benchmark = True
-
-
-def torch_device(target: Target) -> torch.device:
-    """Torch's own name of the target's device."""
-    return torch.device("cpu") if target.device_kind == "cpu" else torch.device("cuda", target.device_index)
+from esrbench_runners.torch_devices import CUDNN_CONV, DTYPES, torch_device
+from esrbench_runners.wide_dense import WideDenseBlock
 
 
 class TorchSession(Session):
     """A network, eager or scripted, on one device; channels_last, so that tiles need no transposing."""
+
+    memory_format = torch.channels_last
 
     def __init__(self, network: torch.nn.Module, target: Target) -> None:
         self._target = target
@@ -85,21 +26,15 @@ class TorchSession(Session):
         with translated(f"{target}: moving the network to its device"):
             # A scripted network ignores memory_format when it moves, hence the second call.
             moved = network.to(device=self._device, dtype=self._dtype)
-            self._network = moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # as documented
+            self._network = moved.to(memory_format=self.memory_format)  # type: ignore[call-overload]  # as documented
+            self._network = self._finished(self._network)
         self._check_placement()
 
-    @torch.inference_mode()
     def run(self, tiles: Tiles) -> Tiles:
-        """Upscale a batch; bytes travel to the device as bytes, and the copy back waits for the work."""
-        with translated(f"{self._target}: a batch of shape {tiles.shape}"):
-            # (N, H, W, 3) seen as (N, 3, H, W) is channels_last already; torch warns of memory that it may not write.
-            writable = tiles if tiles.flags.writeable else tiles.copy()
-            planes = torch.from_numpy(writable).to(self._device).permute(0, 3, 1, 2)
-            is_bytes = planes.dtype == torch.uint8
-            planes = planes.to(torch.float32) / 255 if is_bytes else planes
-            output = self._network(planes.to(self._dtype)).to(torch.float32)
-            output = (output.clamp(0, 1) * 255).round().to(torch.uint8) if is_bytes else output
-            upscaled: Tiles = output.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        """Upscale a batch; the copy back waits for the work."""
+        with translated(f"{self._target}: a batch of shape {tiles.shape}"), torch.inference_mode():
+            writable = tiles if tiles.flags.writeable else tiles.copy()  # torch warns of memory it may not write
+            upscaled: Tiles = self._drawn(torch.from_numpy(writable).to(self._device)).cpu().numpy()
             return upscaled
 
     def placement(self) -> Placement:
@@ -122,9 +57,22 @@ class TorchSession(Session):
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
 
+    def _finished(self, network: torch.nn.Module) -> torch.nn.Module:
+        """What runs instead of ``network``, which has its place, type and layout: itself, unless overridden."""
+        return network
+
+    def _drawn(self, pixels: torch.Tensor) -> torch.Tensor:
+        """``(N, H, W, 3)`` on the device → ``(N, sH, sW, 3)`` there, contiguous, of the same dtype, as of ``run``."""
+        planes = pixels.permute(0, 3, 1, 2)  # channels_last already
+        is_bytes = pixels.dtype == torch.uint8
+        planes = planes.to(torch.float32) / 255 if is_bytes else planes
+        output: torch.Tensor = self._network(planes.to(self._dtype)).to(torch.float32)
+        output = (output.clamp(0, 1) * 255).round().to(torch.uint8) if is_bytes else output
+        return output.permute(0, 2, 3, 1).contiguous()
+
     def _check_placement(self) -> dict[str, int]:
         """Device → convolutions there; refuses any that is elsewhere, or of another type."""
-        weights = [weight for weight in self._network.parameters() if weight.dim() == 4]
+        weights = [weight for weight in _weights(self._network) if weight.dim() == 4]
         wrong = [w for w in weights if w.dtype != self._dtype or w.device != self._device]
         if wrong or not weights:
             found = f"{wrong[0].dtype} on {wrong[0].device}" if wrong else "no convolution at all"
@@ -137,18 +85,29 @@ class TorchSession(Session):
         if self._device.type != "cuda" or self._dtype != torch.float32:
             return
         asked = "tf32" if self._target.precision is Precision.TF32 else "ieee"
-        found = _CUDNN_CONV.fp32_precision
+        found = CUDNN_CONV.fp32_precision
         if found != asked:
             raise PlacementError(f"{self._target}: {asked} convolutions were asked for, cuDNN is set to {found}")
 
     def _options(self) -> dict[str, str]:
+        wide = any(isinstance(module, WideDenseBlock) for module in self._network.modules())
         return {
-            "memory_format": "channels_last",
+            "dense_blocks": "a convolution a source" if wide else "as written",
+            "memory_format": str(self.memory_format).removeprefix("torch."),
             "threads": str(torch.get_num_threads()),
             "interop_threads": str(torch.get_num_interop_threads()),
             "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
-            "cudnn.conv.fp32_precision": _CUDNN_CONV.fp32_precision,
+            "cudnn.conv.fp32_precision": CUDNN_CONV.fp32_precision,
         }
+
+
+def _weights(network: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Parameters, and what of them a frozen script holds as constants of its graph instead."""
+    yield from network.parameters()
+    if isinstance(network, torch.jit.ScriptModule):
+        for node in network.graph.nodes():
+            if node.kind() == "prim::Constant" and node.hasAttribute("value") and node.kindOf("value") == "t":
+                yield node.t("value")
 
 
 def _versions(on_gpu: bool) -> dict[str, str]:
