@@ -7,8 +7,11 @@ from esrbench.ratio import Ratio
 from esrbench.record import Case, Environment
 from esrbench.rounds import speed_ratio
 from esrbench.store import Run
-from esrbench.target import Precision
+from esrbench.target import Precision, Target
 from esrbench.wording import counted, decibel, gigabytes, interval, significant, times
+
+UPSTREAM = "torch-nchw"
+"""The runtime that does as the official repository's script does."""
 
 __all__ = ["CaseSummary", "answer", "ranking", "summarise"]
 
@@ -39,7 +42,7 @@ def _headline(run: Run, rows: list[CaseSummary]) -> str:
         return _nothing_faster(best, rows[1:])
     sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
     beside = [row for row in rows[1:] if row.workload == best.workload]
-    return sentence + _level(run, best, beside) + _full_precision(run, best, beside)
+    return sentence + _upstream(run, best, beside) + _level(run, best, beside) + _full_precision(run, best, beside)
 
 
 def _speed(run: Run, best: CaseSummary) -> str:
@@ -77,6 +80,23 @@ def _memory(row: CaseSummary) -> str:
     if row.device_memory_mb is not None:
         parts.append(f"{gigabytes(row.device_memory_mb)} on the device")
     return f" and peaks at {' + '.join(parts)}" if parts else ""
+
+
+def _upstream(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
+    """How many times Real-ESRGAN's own script, on the best one's device where that was measured, else on the CPU."""
+    rows = {row.target.device: row for row in beside if _is_upstream(row.target)}
+    row = rows.get(best.target.device) or rows.get("cpu")
+    ratio = None if row is None or _is_upstream(best.target) else _paired(run, row, best)
+    if row is None or ratio is None:
+        return ""
+    found = interval(ratio.low, ratio.high)
+    return f"; that is {times(ratio.value)} upstream's way, `{row.label}`{f' ({found})' if found else ''}"
+
+
+def _is_upstream(target: Target) -> bool:
+    """Whether it is what the script does unless it is told otherwise: fp32 on a CPU, fp16 on a GPU."""
+    default = Precision.FP32 if target.device_kind == "cpu" else Precision.FP16
+    return target.runtime == UPSTREAM and target.precision is default
 
 
 def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:

@@ -140,6 +140,30 @@ def test_the_answer_names_the_fastest_its_interval_its_picture_and_its_memory(tm
     assert "the fastest at full precision is `ncnn@cpu:fp32` at 1.25× (" in text
 
 
+def test_the_answer_says_how_many_times_upstreams_way_the_best_is(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0], fidelity=fidelity(0.0)),
+        *rounds_of(FAST, [0.5, 0.5, 0.5]),
+        *rounds_of("torch-nchw@cpu:fp32", [1.25, 1.25, 1.25]),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert "peaks at 0.34 GB; that is 2.50× upstream's way, `torch-nchw@cpu:fp32` (2.50–2.50)" in text
+
+
+def test_upstreams_way_is_that_of_the_same_device(tmp_path: Path) -> None:
+    on_gpu = placement(DeviceType.GPU, "a GPU")
+    launches = [
+        exact(),
+        launch("torch-nchw@cpu:fp32", samples=samples(1.25)),
+        launch("torch-nchw@cuda:fp32", placement=on_gpu, samples=samples(0.4)),
+        launch("torch-nchw@cuda:fp16", placement=on_gpu, samples=samples(0.3)),
+        launch("torch@cuda:fp16", placement=on_gpu, samples=samples(0.1)),
+    ]
+    assert "that is 3.00× upstream's way, `torch-nchw@cuda:fp16`" in answer(write_run(tmp_path / "run", launches))
+    text = answer(write_run(tmp_path / "alone", launches[:2]))
+    assert "upstream" not in text  # nothing is faster than the reference
+
+
 def test_the_answer_says_when_there_is_no_interval(tmp_path: Path) -> None:
     text = answer(write_run(tmp_path / "run", [exact(), launch(FAST, samples=samples(0.5))]))
     assert "2.00× as fast as `torch@cpu:fp32` (one launch, no interval)" in text

@@ -110,7 +110,7 @@ def test_torch_with_weights_of_another_type_is_found_out(get_artifact: GetArtifa
             session.placement()
 
 
-@pytest.mark.parametrize("name", ["ncnn", "onnxruntime", "openvino", "torch", "torchscript"])
+@pytest.mark.parametrize("name", ["ncnn", "onnxruntime", "openvino", "torch", "torch-nchw", "torchscript"])
 def test_a_file_that_holds_no_model_is_one_clear_error(name: str, get_artifact: GetArtifact, tmp_path: Path) -> None:
     runner = plugins.runner(name)
     whole = get_artifact(next(iter(runner.accepts)), Precision.FP32)
