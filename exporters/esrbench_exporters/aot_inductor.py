@@ -1,12 +1,10 @@
 """AOTInductor packages: the network compiled for one machine's CPU, called without Python's help."""
 
-import shutil
-import sysconfig
 import warnings
 from pathlib import Path
 
+from esrbench import cpp_compiler
 from esrbench.artifact import AOTINDUCTOR
-from esrbench.errors import UnavailableError
 from esrbench.exporter import (
     ExportedFiles,
     Exporter,
@@ -37,7 +35,7 @@ class AotInductorExporter(Exporter):
         """Trace, generate C++, compile."""
         check_options(self, options)
         check_sides(model, options)
-        compiler = _compiler()
+        compiler = cpp_compiler.find("aotinductor")
         import torch  # noqa: PLC0415
 
         from esrbench_exporters.traced_program import traced  # noqa: PLC0415
@@ -56,19 +54,3 @@ class AotInductorExporter(Exporter):
             "freezing": "yes",
         }
         return ExportedFiles(paths=(path,), options=chosen, versions=self.versions())
-
-
-def _compiler() -> str:
-    """The C++ compiler that torch would call.
-
-    Raises:
-        UnavailableError: there is none, or Python's headers are missing.
-    """
-    found = next((name for name in ("g++", "clang++") if shutil.which(name)), None)
-    if found is None:
-        raise UnavailableError(
-            "aotinductor compiles C++, and neither g++ nor clang++ is here", "install one, as by apt install g++"
-        )
-    if not (Path(sysconfig.get_paths()["include"]) / "Python.h").is_file():
-        raise UnavailableError("aotinductor needs Python's headers, which are not here", "apt install python3-dev")
-    return found

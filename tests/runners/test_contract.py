@@ -14,7 +14,14 @@ from esrbench.runner import Availability, DeviceType, LoadOptions, Runner, Sessi
 from esrbench.target import REFERENCE, Precision, Target
 
 PROBED = probe.ask()
-USABLE = [pytest.param(entry, id=entry.target) for entry in PROBED.targets if entry.usable]
+COMPILED_AGAIN = {Target("torch-compile@cpu:bf16")}
+"""Half a minute of a C++ compiler for what ``torch-compile@cpu:fp32`` shows already."""
+
+USABLE = [
+    pytest.param(entry, id=entry.target)
+    for entry in PROBED.targets
+    if entry.usable and entry.target not in COMPILED_AGAIN
+]
 REFUSED = [pytest.param(entry, id=entry.target) for entry in PROBED.targets if not entry.usable]
 
 SCALE = 4
