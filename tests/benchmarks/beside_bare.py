@@ -121,11 +121,19 @@ def _turn(script: Bare, session: object, *, first: bool) -> float:
 
 
 def main() -> None:
-    """Print a line a target."""
-    for target in map(Target, sys.argv[1:] or SCRIPTS):
-        found = compared(target)
+    """Print each pair as it is measured, every target in turn, then a line a target."""
+    targets = [Target(text) for text in sys.argv[1:]] or list(SCRIPTS)
+    artifacts, prepared = {target: artifact_of(target) for target in targets}, tile()
+    ratios: dict[Target, list[float]] = {target: [] for target in targets}
+    for _ in range(PAIRS):
+        for target in targets:
+            ratios[target].append(pair(target, artifacts[target], prepared))
+            sys.stdout.write(f"{target} {ratios[target][-1]:.3f}\n")
+            sys.stdout.flush()
+    for target in targets:
+        found = estimate(ratios[target])
+        assert found is not None
         sys.stdout.write(f"{target:24} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, {found.rounds} pairs)\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":

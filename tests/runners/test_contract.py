@@ -9,8 +9,9 @@ import pytest
 
 from esrbench import fidelity, plugins, probe
 from esrbench.artifact import Format, LocatedArtifact
-from esrbench.errors import UnavailableError
+from esrbench.errors import EsrbenchError, UnavailableError
 from esrbench.runner import Availability, DeviceType, LoadOptions, Runner, Session, like_input
+from esrbench.settings import DEFAULT
 from esrbench.target import REFERENCE, Precision, Target
 
 PROBED = probe.ask()
@@ -148,6 +149,25 @@ def test_a_session_can_be_opened_after_another_was_closed(
     for _ in range(2):
         with open_session(entry.target, get_artifact, LoadOptions(threads=1, tile_shape=(1, HEIGHT, WIDTH))) as session:
             assert db(session.run(tiles[:1]), reference[:1]) >= least_db(entry)
+
+
+def test_every_candidate_draws_the_picture_or_says_why_not(
+    entry: Availability, tiles: Floats, reference: Floats, get_artifact: GetArtifact
+) -> None:
+    first, *others = plugins.runner(entry.target.runtime).candidates(entry.target)
+    assert first == DEFAULT
+    assert len({DEFAULT, *others}) == 1 + len(others)
+    for settings in others:
+        options = LoadOptions(threads=2, tile_shape=(1, HEIGHT, WIDTH), settings=settings)
+        try:
+            session = open_session(entry.target, get_artifact, options)
+        except EsrbenchError as refused:  # an older library lacks some options
+            assert str(refused)
+            continue
+        with session:
+            assert db(session.run(tiles[:1]), reference[:1]) >= least_db(entry)
+            shown = session.placement().options
+            assert set(settings.values) <= set(shown)
 
 
 @pytest.mark.parametrize("refused", REFUSED)
