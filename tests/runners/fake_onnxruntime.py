@@ -5,7 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
-CPU_REFUSED = "This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user."
+CPU_REFUSED = (
+    "This session contains graph nodes that are assigned to the default CPU EP, "
+    "but fallback to CPU EP has been explicitly disabled by the user."
+)
 
 
 class OrtValue:
@@ -135,5 +138,5 @@ class FakeOnnxruntime:
     def get_available_providers(self):
         return ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
 
-    def InferenceSession(self, path, settings, providers, enable_fallback):  # noqa: N802
+    def InferenceSession(self, path, settings, providers, enable_fallback):
         return Session(self, path, settings, providers, enable_fallback)

@@ -2,9 +2,6 @@
 
 import numpy as np
 import pytest
-from esrbench_runners import onnx_cuda, onnx_session, onnx_tensorrt
-from esrbench_runners.onnx_cuda import DeviceTensors
-from esrbench_runners.onnx_session import OnnxSession
 from fake_onnxruntime import CPU_REFUSED, FakeOnnxruntime
 
 from esrbench import plugins
@@ -13,6 +10,9 @@ from esrbench.errors import PlacementError
 from esrbench.runner import LoadOptions
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
+from esrbench_runners import onnx_cuda, onnx_session, onnx_tensorrt
+from esrbench_runners.onnx_cuda import DeviceTensors
+from esrbench_runners.onnx_session import OnnxSession
 
 OPTIONS = LoadOptions(threads=1, tile_shape=(2, 8, 12))
 GRAPH = Settings(values={"enable_cuda_graph": "1"})

@@ -26,7 +26,10 @@ OPTIONS = LoadOptions(threads=1, tile_shape=(1, 8, 8))
     ("name", "targets"),
     [
         ("ncnn", ["ncnn@cpu:fp32", "ncnn@cpu:bf16", "ncnn@vulkan:fp32", "ncnn@vulkan:fp16"]),
-        ("onnxruntime", ["onnxruntime@cpu:fp32", "onnxruntime@cuda:fp32", "onnxruntime@cuda:tf32", "onnxruntime@cuda:fp16"]),
+        (
+            "onnxruntime",
+            ["onnxruntime@cpu:fp32", "onnxruntime@cuda:fp32", "onnxruntime@cuda:tf32", "onnxruntime@cuda:fp16"],
+        ),
         ("openvino", ["openvino@cpu:fp32", "openvino@cpu:bf16", "openvino@cpu:fp16"]),
     ],
 )
