@@ -72,13 +72,12 @@ class OnnxruntimeTensorrtRunner(Runner):
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A session whose every node is in a TensorRT engine, built now or taken from the cache."""
+        set_tf32(target)  # first: asking whether TensorRT is there loads its libraries
         require(target, self._found())
         if artifact.artifact.io is Interface.IMAGE:
             name = artifact.artifact.files[0].name
             raise UnavailableError(f"{target} feeds planes, {name} takes pictures", "export it with --io float")
-        set_tf32(target)
         runtime = library("onnxruntime", "esrbench[onnxruntime]")
-        preload()
         return loaded(runtime, artifact, target, options, cache.folder() / "tensorrt")
 
     def _found(self) -> Sequence[Availability]:
@@ -103,7 +102,8 @@ class OnnxruntimeTensorrtRunner(Runner):
 def loaded(runtime: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, engines: Path) -> OnnxSession:
     """A session, and what it says of its engine: cached or built, and in how many seconds it was built."""
     chosen = options.settings.over(OPTIONS)
-    folder = engines / _key(runtime, artifact, target, options)
+    version = tensorrt_version(runtime)
+    folder = engines / _key(runtime, version, artifact, target, options)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -128,7 +128,7 @@ def loaded(runtime: Any, artifact: LocatedArtifact, target: Target, options: Loa
     if not after:
         session.close()
         raise PlacementError(f"{target}: TensorRT was asked for, onnxruntime built no engine in {folder}")
-    session.facts = _facts(folder, built=after != before, took_s=took_s)
+    session.facts = {"tensorrt": version, **_facts(folder, built=after != before, took_s=took_s)}
     return session
 
 
@@ -169,6 +169,14 @@ def missing_library(runtime: Any) -> str | None:
     return None
 
 
+def tensorrt_version(runtime: Any) -> str:
+    """As the library itself numbers it, ``101300`` for 10.13.0: ``getInferLibVersion`` of ``NvInferRuntimeBase.h``."""
+    try:
+        return str(ctypes.CDLL(needed_library(Path(runtime.__file__).parent / "capi")).getInferLibVersion())
+    except (OSError, AttributeError):
+        return "not known"
+
+
 def needed_library(folder: Path) -> str:
     """``libnvinfer.so.10``: as the provider in ``folder`` names it."""
     windows = sys.platform == "win32"
@@ -186,7 +194,7 @@ def tensorrt_distribution(runtime: Any) -> str:
     return f"tensorrt-cu{major}" if major else "tensorrt"
 
 
-def _key(runtime: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> str:
+def _key(runtime: Any, version: str, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> str:
     """Names what an engine depends on, beside the device that TensorRT itself puts into the file's name."""
     chosen = options.settings.over(OPTIONS)
     told = {
@@ -196,6 +204,7 @@ def _key(runtime: Any, artifact: LocatedArtifact, target: Target, options: LoadO
         "shape": options.tile_shape,
         "level": chosen["trt_builder_optimization_level"],
         "onnxruntime": runtime.__version__,
+        "tensorrt": version,
     }
     return hashlib.sha256(msgspec.json.encode(told)).hexdigest()[:24]
 

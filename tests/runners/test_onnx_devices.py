@@ -1,5 +1,7 @@
 """ONNX Runtime on devices that this machine does not have: what is asked of it, and what it may not get away with."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from fake_onnxruntime import CPU_REFUSED, FakeOnnxruntime
@@ -162,6 +164,16 @@ def test_another_level_of_effort_is_another_engine_and_a_graph_is_not(halves, tm
         for settings in onnx_tensorrt.CANDIDATES
     ]
     assert engines == ["built", "cached", "built", "cached"]
+
+
+def test_another_tensorrt_is_another_engine(halves, tmp_path, monkeypatch):
+    runtime = FakeOnnxruntime(input_type="tensor(float16)")
+    found = []
+    for version in (101200, 101300):
+        infer = SimpleNamespace(getInferLibVersion=lambda version=version: version)
+        monkeypatch.setattr(onnx_tensorrt.ctypes, "CDLL", lambda _, infer=infer: infer)
+        found.append(loaded(runtime, halves, tmp_path).placement().options)
+    assert [(each["tensorrt"], each["engine"]) for each in found] == [("101200", "built"), ("101300", "built")]
 
 
 def test_a_session_that_built_no_engine_is_not_taken_for_tensorrt(halves, tmp_path):
