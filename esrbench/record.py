@@ -170,7 +170,7 @@ class TuningRecord(Value, frozen=True, kw_only=True):
     workload: str
     chosen: Settings
     trials: tuple[TrialRecord, ...]  # the default first
-    speedup: float | None = None  # of the chosen over the default, geometric mean of pairs; None: the default stays
+    speedup: float | None = None  # of the chosen over the default, over the pairs that decided; None: the default stays
     tuned_at: str  # ISO 8601, UTC
     elapsed_s: float
     known: bool = False  # taken from an earlier run on this machine: nothing was tried in this one

@@ -1,6 +1,5 @@
 """Before round one: which settings is each target fastest with, by short launches in fresh processes."""
 
-import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -15,15 +14,16 @@ from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress
 from esrbench.record import Case, Status, TrialRecord, TuningRecord
 from esrbench.settings import Settings
+from esrbench.stats import estimate
 from esrbench.store import RunWriter, file_stem, read_tunings
 from esrbench.target import Target
 
 WORTH = 1.03
-"""Settings stay at the default for less than this: launches of one and the same case lie up to 3.4 % apart, and the
-best of several is too often the luckiest."""
+"""Settings stay at the default for less than this: launches of one and the same case lie up to 3.4 % apart."""
 
-PAIRS = 3
-"""Launches of the default and of its rival that decide, the first trials included; all must agree on who is faster."""
+MIN_PAIRS, MAX_PAIRS = 3, 5
+"""Launches of the default and of its rival, in turns, that decide. The first launches, which picked the rival, are
+not among them: the fastest of several is too often the luckiest."""
 
 LONGEST_WARMUP_S = 5.0
 LONGEST_MEASURE_S = 1.0
@@ -125,12 +125,13 @@ class Tuner:
         chosen = chosen if is_worth_it(trials, chosen) else 0
         elapsed_s = self._clock_s() - begin_s
         self._spent_s += elapsed_s
+        gain = estimate(ratios(trials, chosen)) if chosen else None
         return TuningRecord(
             target=case.target,
             workload=case.workload,
             chosen=trials[chosen].settings,
             trials=tuple(trials),
-            speedup=_centre(ratios(trials, chosen)) if chosen and trials[0].image_s else None,
+            speedup=gain.value if gain else None,
             tuned_at=now(),
             elapsed_s=elapsed_s,
         )
@@ -170,19 +171,24 @@ def fastest(trials: Sequence[TrialRecord]) -> int:
 
 
 def is_undecided(trials: Sequence[TrialRecord], rival: int) -> bool:
-    """Whether another pair of launches is needed: so far the rival won every one by enough, yet there are too few."""
+    """Whether another pair of launches is needed: the rival looks faster by enough, and it is not certain yet."""
+    if rival == 0 or not (trials[0].image_s and trials[rival].image_s):
+        return False
     found = ratios(trials, rival)
-    return rival > 0 and 0 < len(found) < PAIRS and min(found) > 1 and _centre(found) >= WORTH
+    centre = estimate(found or [trials[0].image_s[0] / trials[rival].image_s[0]])
+    return centre is not None and centre.value >= WORTH and len(found) < MAX_PAIRS and not is_worth_it(trials, rival)
 
 
 def is_worth_it(trials: Sequence[TrialRecord], rival: int) -> bool:
-    """Whether ``rival`` takes the default's place: clearly faster, or the default draws no picture."""
+    """Whether ``rival`` takes the default's place: certainly faster, and by enough; or the default draws no picture."""
     if rival == 0 or not trials[rival].image_s:
         return False
-    found = ratios(trials, rival)
     if not trials[0].image_s:
         return True
-    return len(found) >= PAIRS and min(found) > 1 and _centre(found) >= WORTH
+    found = estimate(ratios(trials, rival))
+    if found is None or found.rounds < MIN_PAIRS or found.low is None:
+        return False
+    return found.value >= WORTH and found.low > 1
 
 
 def is_complete(trials: Sequence[TrialRecord]) -> bool:
@@ -191,10 +197,5 @@ def is_complete(trials: Sequence[TrialRecord]) -> bool:
 
 
 def ratios(trials: Sequence[TrialRecord], rival: int) -> list[float]:
-    """Speed of the rival over the default's, launch by launch."""
-    return [base / head for base, head in zip(trials[0].image_s, trials[rival].image_s, strict=False)]
-
-
-def _centre(found: Sequence[float]) -> float:
-    """Geometric mean."""
-    return math.exp(statistics.fmean(map(math.log, found)))
+    """Speed of the rival over the default's, pair by pair; the launches by which it was picked are left out."""
+    return [base / head for base, head in zip(trials[0].image_s[1:], trials[rival].image_s[1:], strict=False)]
