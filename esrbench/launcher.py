@@ -17,8 +17,9 @@ from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
 from esrbench.record import Case, LaunchRecord, NewShape, Status, Workload
+from esrbench.settings import DEFAULT, Settings
 from esrbench.store import RunWriter, picture_name, write_once
-from esrbench.target import REFERENCE
+from esrbench.target import REFERENCE, Target
 
 ONE_PASS = LoopPlan(warmup_s=0.0, measure_s=0.0)
 
@@ -32,6 +33,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     reference: LocatedArtifact
 
 
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """A launch that tries settings."""
+
+    outcome: Outcome
+    ended: Ended
+
+
 class Launcher:
     """Starts the processes of one run; ``scratch`` is a folder that goes away with it."""
 
@@ -40,6 +48,11 @@ class Launcher:
         self._writer = writer
         self._scratch = scratch
         self._gauges = noise.Gauges()
+        self._settings: dict[tuple[Target, str], Settings] = {}
+
+    def choose(self, target: Target, workload: str, settings: Settings) -> None:
+        """Launch the target on this workload with these settings from now on, the control too."""
+        self._settings[target, workload] = settings
 
     def draw_reference(self, workload: str, timeout_s: float) -> Outcome:
         """Draw what every picture of this workload is compared with."""
@@ -77,8 +90,23 @@ class Launcher:
             clocks=outcome.clocks,
         )
 
+    def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:
+        """Launch a case once with ``settings``, as any launch: its picture is compared; its log is named ``name``."""
+        picture = self._scratch / "trial.png"
+        picture.unlink(missing_ok=True)
+        job = self._job(case, self._inputs.artifacts[case], picture, loop, settings=settings)
+        outcome, ended = self._run(job, self._writer.logs / f"{name}.txt", timeout_s)
+        return Trial(outcome=outcome, ended=ended)
+
     def _job(
-        self, case: Case, artifact: LocatedArtifact, picture: Path, loop: LoopPlan, *, makes_reference: bool = False
+        self,
+        case: Case,
+        artifact: LocatedArtifact,
+        picture: Path,
+        loop: LoopPlan,
+        *,
+        makes_reference: bool = False,
+        settings: Settings | None = None,
     ) -> Job:
         return Job(
             target=case.target,
@@ -89,6 +117,7 @@ class Launcher:
             makes_reference=makes_reference,
             picture=str(picture),
             loop=loop,
+            settings=settings or self._settings.get((case.target, case.workload), DEFAULT),
             spawned_ns=time.perf_counter_ns(),
         )
 

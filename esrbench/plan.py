@@ -6,9 +6,10 @@ from typing import Protocol
 import msgspec
 
 from esrbench.launcher import Inputs
-from esrbench.record import Case, LaunchRecord, Status
+from esrbench.record import Case, Environment, LaunchRecord, Status
+from esrbench.settings import Settings
 from esrbench.suite import Suite
-from esrbench.target import REFERENCE
+from esrbench.target import REFERENCE, Target
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     refused: Mapping[Case, Refusal]
     late: frozenset[Case] = frozenset()  # known to be slow (software devices): launched last in round one
     once: frozenset[Case] = frozenset()  # there for their picture, not their speed: never repeated
+    candidates: Mapping[Target, tuple[Settings, ...]] = {}  # where a target has several settings: the default first
+    machine: Environment | None = None
 
     @property
     def launchable(self) -> list[Case]:

@@ -1,6 +1,7 @@
 """From a suite to a plan: which targets can run, their artifacts, the pixels. Nothing is measured here."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
 from esrbench.record import Case, ModelRecord, RunRecord, Status
 from esrbench.runner import Availability, DeviceType
+from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import REFERENCE, Precision, Target
@@ -110,7 +112,20 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         refused={case: prepared.refused[case.target] for case in cases if case.target in prepared.refused},
         late=software,
         once=frozenset() if prepared.suite.targets else software,  # asked for by name, it is there to be timed
+        candidates=_candidates(prepared),
+        machine=prepared.record.environment,
     )
+
+
+def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:
+    """The settings of each target that has a choice; a runner that cannot name them has none."""
+    found: dict[Target, tuple[Settings, ...]] = {}
+    for target in prepared.artifacts:
+        with suppress(Exception):  # a plug-in's mistake must not end the run of the others
+            settings = tuple(plugins.runner(target.runtime).candidates(target))
+            if len(settings) > 1:
+                found[target] = settings
+    return found
 
 
 def _cases(targets: Sequence[Target], workloads: Sequence[str], control: Target | None) -> tuple[Case, ...]:

@@ -6,6 +6,7 @@ from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Artifact
 from esrbench.codec import Value
 from esrbench.runner import Placement
+from esrbench.settings import Settings
 from esrbench.suite import Suite
 from esrbench.target import Target
 
@@ -150,6 +151,29 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     artifact: Artifact | None = None
     noise: Noise | None = None
     clocks: Clocks | None = None
+
+
+class TrialRecord(Value, frozen=True, kw_only=True):
+    """One candidate of a tuning, tried in processes of its own."""
+
+    settings: Settings
+    status: Status | None  # of the launch that ended it; None: it was not tried
+    reason: str | None = None  # why it is out; None: it was fast enough to be chosen, or simply slower
+    image_s: tuple[float, ...] = ()  # each launch's median pass through the plan
+
+
+class TuningRecord(Value, frozen=True, kw_only=True):
+    """Which settings a target runs with on a workload, and what they were chosen from."""
+
+    schema_version: int = SCHEMA_VERSION
+    target: Target
+    workload: str
+    chosen: Settings
+    trials: tuple[TrialRecord, ...]  # the default first
+    speedup: float | None = None  # of the chosen over the default, over the pairs that decided; None: the default stays
+    tuned_at: str  # ISO 8601, UTC
+    elapsed_s: float
+    known: bool = False  # taken from an earlier run on this machine: nothing was tried in this one
 
 
 class ModelRecord(Value, frozen=True, kw_only=True):

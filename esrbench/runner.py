@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from esrbench.artifact import Format, LocatedArtifact
 from esrbench.codec import Value
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
 
 Tiles = npt.NDArray[np.uint8] | npt.NDArray[np.float32]
@@ -41,6 +42,7 @@ class LoadOptions(Value, frozen=True, kw_only=True):
 
     threads: int  # CPU threads it may use, at least 1
     tile_shape: tuple[int, int, int]  # (N, H, W) of every batch but the last, which may have a smaller N
+    settings: Settings = DEFAULT  # one of the runner's candidates
 
 
 class Placement(Value, frozen=True, kw_only=True):
@@ -107,6 +109,14 @@ class Runner(ABC):
     @abstractmethod
     def artifact_precision(self, target: Target) -> Precision:
         """The precision of the artifact that ``target`` wants, such as fp32 weights for a bf16 run."""
+
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """Settings worth trying on ``target``, the default first; a tuning keeps the fastest that draws the picture.
+
+        Called in the command's own process: no runtime is imported here. A candidate that this version of the runtime
+        does not know may fail when it is loaded; it is then left out.
+        """
+        return (DEFAULT,)
 
     @abstractmethod
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:

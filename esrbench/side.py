@@ -22,6 +22,7 @@ class Side(Value, frozen=True, kw_only=True):
     device_memory_mb: float | None = None
     artifact_bytes: int | None = None
     nodes: dict[str, int] | None = None
+    is_software: bool = False
 
     @property
     def status_word(self) -> str:
@@ -60,6 +61,7 @@ def _side(run: Run, case: Case, row: CaseSummary, boundary: Boundary) -> Side:
         device_memory_mb=row.device_memory_mb,
         artifact_bytes=sum(file.size_bytes for file in artifact.files) if artifact else None,
         nodes=dict(placement.nodes) or None if placement else None,
+        is_software=row.is_software,
     )
 
 

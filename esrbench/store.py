@@ -3,6 +3,7 @@
 results/NAME/
 ├── run.json                      what the run set out to do
 ├── launches/0000.json …          one a launch, written before the next one starts
+├── tuning/TARGET.WORKLOAD.json   the settings that it is launched with, where there was a choice
 ├── pictures/                     input.WORKLOAD.png, reference.WORKLOAD.png, TARGET.WORKLOAD.png
 ├── logs/0000.txt …               what each launch's process printed
 ├── interrupted.0012.json         its user stopped the run before launch 12
@@ -19,13 +20,15 @@ import msgspec
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.migration import OLDEST, to_current
-from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord
+from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord
+from esrbench.target import Target
 
-R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption)
+R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption, TuningRecord)
 
 RUN_FILE = "run.json"
 END_FILE = "end.json"
 LAUNCHES = "launches"
+TUNING = "tuning"
 
 
 class _Versioned(msgspec.Struct):
@@ -43,6 +46,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     end: RunEnd | None
     interruptions: tuple[RunEnd, ...] = ()  # each time that its user stopped it
     resumptions: tuple[Resumption, ...] = ()
+    tunings: tuple[TuningRecord, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +104,15 @@ class RunWriter:
         """Write a launch's record: it is on disk when this returns."""
         write_once(self.folder / LAUNCHES / f"{record.sequence:04d}.json", encode(record))
 
+    def tuned(self, record: TuningRecord) -> None:
+        """Write which settings a target is launched with."""
+        folder = self.folder / TUNING
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
+        write_once(folder / f"{file_stem(record.target, record.workload)}.json", encode(record))
+
     def end(self, record: RunEnd) -> None:
         """Write that the run came to its end."""
         write_once(self.folder / END_FILE, encode(record))
@@ -119,7 +132,17 @@ class RunWriter:
 
 def picture_name(case: Case) -> str:
     """File name of a case's output picture."""
-    return f"{case.target.replace('@', '_').replace(':', '_')}.{case.workload}.png"
+    return f"{file_stem(case.target, case.workload)}.png"
+
+
+def file_stem(target: Target, workload: str) -> str:
+    """What files of a target on a workload are named after."""
+    return f"{target.replace('@', '_').replace(':', '_')}.{workload}"
+
+
+def read_tunings(folder: Path) -> tuple[TuningRecord, ...]:
+    """The settings that a run's targets are launched with, where there was a choice."""
+    return tuple(_read(path, TuningRecord) for path in sorted((folder / TUNING).glob("[!.]*.json")))
 
 
 def check_new_folder(folder: Path) -> None:
@@ -184,6 +207,7 @@ def read_run(folder: Path) -> Run:
         end=end,
         interruptions=tuple(_read(path, RunEnd) for path in sorted(folder.glob("interrupted.[0-9]*.json"))),
         resumptions=tuple(_read(path, Resumption) for path in sorted(folder.glob("resumed.[0-9]*.json"))),
+        tunings=read_tunings(folder),
     )
 
 

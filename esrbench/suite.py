@@ -50,6 +50,10 @@ class Suite(Value, frozen=True, kw_only=True):
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
     max_rounds: int = 5
     precision_percent: float | None = None  # rounds end when every interval is within ± this; None: with the budget
+    tune: bool | None = (
+        None  # True: find each target's fastest settings first; None: use those found before; False: defaults
+    )
+    tune_s: float = 300.0  # for that, apart from the budget
     control: bool = True  # measure one case under a second name too: what differs between the two is noise
     timeout_s: float = 240.0  # of one launch
     warmup_s: float = 3.0
@@ -66,6 +70,8 @@ class Suite(Value, frozen=True, kw_only=True):
                 f"a precision of {self.precision_percent:g} % was asked for; it must be above 0 and at most "
                 f"{MAX_PRECISION_PERCENT:g} %"
             )
+        if self.tune_s <= 0:
+            raise UsageError(f"suite {self.name!r}: tune_s must be positive; leave tuning out with tune = false")
         check_budget(self.budget_s)
         ids = [workload.id for workload in self.workloads]
         if len(set(ids)) != len(ids):
@@ -152,6 +158,7 @@ class Overrides(Value, frozen=True, kw_only=True):
     batches: tuple[int, ...] = ()
     budget_s: float | None = None
     precision_percent: float | None = None
+    tune: bool | None = None
 
 
 def override(suite: Suite, wanted: Overrides) -> Suite:
@@ -169,6 +176,8 @@ def override(suite: Suite, wanted: Overrides) -> Suite:
         suite = replace(suite, budget_s=wanted.budget_s)
     if wanted.precision_percent is not None:
         suite = replace(suite, precision_percent=wanted.precision_percent)
+    if wanted.tune is not None:
+        suite = replace(suite, tune=wanted.tune)
     return replace(suite, workloads=_workloads(suite.workloads, wanted))
 
 

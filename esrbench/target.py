@@ -9,6 +9,10 @@ from esrbench.errors import UsageError
 _FORM = re.compile(r"(?P<runtime>[a-z][a-z0-9_-]*)@(?P<device>[a-z]+)(?P<index>[0-9]*):(?P<precision>[a-z0-9]+)")
 
 
+_CHOOSERS = frozenset({"any", "auto", "hetero", "multi"})
+"""Device names by which a runtime chooses, or uses several, by itself."""
+
+
 class Precision(StrEnum):
     """The arithmetic of the network's convolutions."""
 
@@ -25,7 +29,8 @@ class Target(str):
     It is its own string: id in the command line, in results and in reports.
 
     Raises:
-        UsageError: the text has another form, or the precision is none of :class:`Precision`.
+        UsageError: the text has another form, or the precision is none of :class:`Precision`, or the device is
+            left to the runtime.
     """
 
     __slots__ = ()
@@ -38,6 +43,11 @@ class Target(str):
             raise UsageError(
                 f"target {text!r} is not of the form RUNTIME@DEVICE:PRECISION, for example "
                 f"'onnxruntime@cpu:fp32'; precisions: {', '.join(precisions)}"
+            )
+        if match["device"] in _CHOOSERS:
+            raise UsageError(
+                f"target {text!r} leaves the device to the runtime; what is measured must be known: name one, "
+                f"for example {match['runtime']}@cpu:{match['precision']}"
             )
         index = int(match["index"] or 0)
         device = f"{match['device']}{index or ''}"

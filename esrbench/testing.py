@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 
 from esrbench import codec
@@ -32,6 +33,7 @@ from esrbench.availability import refused, require, usable
 from esrbench.errors import OutOfMemoryError, PlacementError
 from esrbench.exporter import ExportedFiles, Exporter, ExportOptions, Model
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
 
 FAKE = Format("fake")
@@ -91,6 +93,8 @@ class FakeScript(codec.Value, frozen=True, kw_only=True):
     fault: Fault | None = None
     moment: Moment = Moment.RUN
     good_runs: int = 0  # batches that succeed before a fault strikes
+    candidates: tuple[Settings, ...] = (DEFAULT,)
+    faulty: Settings | None = None  # a session with other settings has no fault; None: with all
 
 
 DEFAULT_SCRIPTS = (FakeScript(target=Target("fake@cpu:fp32")),)
@@ -132,10 +136,16 @@ class FakeRunner(Runner):
         _strike(self._scripts[target], Moment.PRECISION)
         return target.precision
 
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """The scripted ones."""
+        return self._scripts[target].candidates
+
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> "FakeSession":
         """A session that behaves as the target's script says."""
         require(target, [_availability(script) for script in self._scripts.values()])
         script = self._scripts[target]
+        if script.faulty not in (None, options.settings):
+            script = msgspec.structs.replace(script, fault=None)
         _strike(script, Moment.LOAD)
         self._clock.advance(script.load_ns)
         kind = _FakeStream if script.moment is Moment.STREAM else FakeSession
@@ -178,7 +188,7 @@ class FakeSession(Session):
             provider="numpy",
             precision=self._script.target.precision,
             nodes={"numpy": 1},
-            options={"threads": str(self._options.threads)},
+            options={"threads": str(self._options.threads), **self._options.settings.values},
             versions={"numpy": np.__version__},
         )
 

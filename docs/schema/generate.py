@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 from esrbench.codec import schema
-from esrbench.record import LaunchRecord, Resumption, RunEnd, RunRecord
+from esrbench.record import LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord
 
 FILES = {
     "run.schema.json": RunRecord,
     "launch.schema.json": LaunchRecord,
     "end.schema.json": RunEnd,  # interrupted.NNNN.json too
+    "tuning.schema.json": TuningRecord,
     "resumed.schema.json": Resumption,
 }
 

@@ -31,6 +31,14 @@ def bench(
     precision: Annotated[
         str | None, typer.Option(help="End before the budget once every interval is within ± this, such as 1%.")
     ] = None,
+    tune: Annotated[
+        bool | None,
+        typer.Option(
+            "--tune/--no-tune",
+            help="Find each target's fastest settings first, outside the budget; or measure the defaults. "
+            "Without either, as the suite says: most use what an earlier run found.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: results/<date and time>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, which was cut short.")] = None,
     allow: Annotated[
@@ -63,6 +71,7 @@ def bench(
         batches=tuple(batch or ()),
         budget_s=suites.seconds(budget) if budget is not None else None,
         precision_percent=suites.percent(precision) if precision is not None else None,
+        tune=tune,
     )
     new = NewRun(suite=suites.override(suites.load(suite), wanted), threads=_checked(threads), out=out)
     raise typer.Exit(measure(new, reports, rounds=rounds, wait=not no_wait, as_json=as_json))

@@ -8,6 +8,7 @@ from esrbench.advice import advice
 from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
 from esrbench.measure import MIN_STEADY_TILES
 from esrbench.record import NewShape
+from esrbench.report.tunings import tuning_notes
 from esrbench.stats import spread
 from esrbench.store import Run
 from esrbench.wording import counted, interval, times
@@ -49,7 +50,7 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 def trust(run: Run) -> list[str]:
     """What to know before any number: by how much the same thing differed from itself, and what disturbed the run."""
     floor = _noise_floor(run)
-    return [*([floor] if floor else []), *advice(run)]
+    return [*([floor] if floor else []), *tuning_notes(run), *advice(run)]
 
 
 def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:

@@ -47,8 +47,8 @@ def history_png(history: History, theme: Theme) -> bytes | None:
 
 
 def panel_title(series: Series, others: Sequence[Series]) -> str:
-    """The target; its tile, batch and model only where they tell panels apart."""
-    parts = [str(series.target)]
+    """The target, a software device named as such; its tile, batch and model only where they tell panels apart."""
+    parts = [f"{series.target} (software)" if series.is_software else str(series.target)]
     if len({(other.tile_px, other.batch) for other in others}) > 1:
         parts.append(f"{series.tile_px} px{f' ×{series.batch}' if series.batch > 1 else ''}")
     if len({other.model for other in others}) > 1:

@@ -21,6 +21,7 @@ from esrbench.report.history_text import changes, last_change
 from esrbench.report.palette import runtime_colours
 from esrbench.report.pictures import WorkloadPictures, workload_pictures
 from esrbench.report.quiet import NoiseTable, noise_table
+from esrbench.report.tunings import TuningRow, tuning_rows
 from esrbench.runner import Placement
 from esrbench.store import Run
 from esrbench.wording import NOT_MEASURED, decibel, significant
@@ -76,6 +77,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str]
     noise: NoiseTable | None
     proofs: list[Proof]
+    tunings: list[TuningRow]
     machine: list[tuple[str, str]]
 
 
@@ -125,6 +127,7 @@ def _section(run: Run, charts: Sequence[DrawnChart]) -> Section:
         notes=noise_notes(run, rows),
         noise=noise_table(run),
         proofs=[proof for row in rows if (proof := _proof(run, row))],
+        tunings=tuning_rows(run),
         machine=_machine(run.record),
     )
 

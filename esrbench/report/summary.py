@@ -31,6 +31,7 @@ CSV_COLUMNS = (
     "first_tile_s",
     "psnr_db",
     "ssim",
+    "device_type",
 )
 """Stable: programs read them by name. Each is a field of :class:`CaseSummary`; empty is "not measured"."""
 

@@ -13,23 +13,16 @@ from esrbench.errors import EsrbenchError, OutOfMemoryError, PlacementError
 from esrbench.layout import Planes, to_planes, to_tiles
 from esrbench.processor import cpu_name
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.settings import Settings
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
+from esrbench_runners import ncnn_settings
 
 SOFTWARE_DEVICE = 3
 """``GpuInfo.type()``: 0 discrete, 1 integrated, 2 virtual, 3 CPU."""
 
 ALLOCATION_FAILED = -100
 """What ncnn's layers return when an allocation fails (``Layer::forward`` in ncnn's sources)."""
-
-SWITCHES = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
-"""Options that decide the arithmetic; by default ncnn takes fp16 wherever it can. An older ncnn lacks some."""
-
-SWITCHED_ON = {
-    Precision.FP32: frozenset[str](),
-    Precision.FP16: frozenset({"use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"}),
-    Precision.BF16: frozenset({"use_bf16_storage"}),  # weights and activations; sums stay in fp32
-}
 
 NO_ARITHMETIC = frozenset({"Input"})
 """Layers that do nothing, wherever they are."""
@@ -53,10 +46,14 @@ class NcnnRunner(Runner):
         """Half-precision weights where the arithmetic is, else single: ncnn converts to bf16 when it loads."""
         return Precision.FP16 if target.precision is Precision.FP16 else Precision.FP32
 
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """How convolutions are done on the CPU; how far fp16 goes on Vulkan."""
+        return ncnn_settings.candidates(target)
+
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A net on exactly the target's device."""
         entry = require(target, self._found(target.device_kind))
-        return NcnnSession(library("ncnn", "esrbench[ncnn]"), artifact, entry, options.threads)
+        return NcnnSession(library("ncnn", "esrbench[ncnn]"), artifact, entry, options)
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
         """In fp32, whatever the weights are stored as."""
@@ -90,12 +87,17 @@ class NcnnRunner(Runner):
 class NcnnSession(Session):
     """A loaded net; it takes one tile at a time."""
 
-    def __init__(self, ncnn: Any, artifact: LocatedArtifact, device: Availability, threads: int) -> None:
+    def __init__(self, ncnn: Any, artifact: LocatedArtifact, device: Availability, options: LoadOptions) -> None:
         self._ncnn = ncnn
         self._target = device.target
         self._device = device
         self._net = ncnn.Net()
-        self._set_options(threads)
+        self._wanted = ncnn_settings.wanted(self._net.opt, device.target.precision, options.settings)
+        self._set_options(options.threads)
+        self._budget_mib = self._net.vulkan_device().get_heap_budget() if self._on_vulkan else None
+        if self._budget_mib is not None:
+            spec, name = artifact.artifact.spec, device.device_name or "the device"
+            ncnn_settings.check_fits(self._target, name, self._budget_mib, spec, options.tile_shape)
         with translated(f"{self._target}: loading {artifact.path()}"):
             self._check(self._net.load_param(str(artifact.path(0))), f"reading {artifact.path(0)}")
             self._check(self._net.load_model(str(artifact.path(1))), f"reading {artifact.path(1)}")
@@ -121,9 +123,15 @@ class NcnnSession(Session):
             provider="vulkan" if self._on_vulkan else "cpu",
             precision=self._target.precision,
             nodes=nodes,
-            options={name: str(getattr(self._net.opt, name)) for name in ("num_threads", *self._switches())},
+            options=self._options(),
             versions={"ncnn": self._ncnn.__version__},
         )
+
+    def _options(self) -> dict[str, str]:
+        """As ncnn has them now, and what the device can give."""
+        found = {name: str(getattr(self._net.opt, name)) for name in ("num_threads", *self._wanted)}
+        budget = {} if self._budget_mib is None else {"heap_budget_mib": str(self._budget_mib)}
+        return found | budget
 
     def _device_name(self) -> str:
         """The device that the net itself names, which must be the one that was asked for."""
@@ -142,15 +150,13 @@ class NcnnSession(Session):
     def _on_vulkan(self) -> bool:
         return self._target.device_kind == "vulkan"
 
-    def _switches(self) -> list[str]:
-        return [name for name in SWITCHES if hasattr(self._net.opt, name)]
-
     def _set_options(self, threads: int) -> None:
         """All before loading: ncnn prepares the weights by them."""
         self._net.opt.num_threads = threads
         self._net.opt.use_vulkan_compute = self._on_vulkan
-        for name in self._switches():
-            setattr(self._net.opt, name, name in SWITCHED_ON[self._target.precision])
+        for name, value in self._wanted.items():
+            kind = type(getattr(self._net.opt, name))  # bool, or int
+            setattr(self._net.opt, name, kind(value))
         if self._on_vulkan:
             self._net.set_vulkan_device(self._target.device_index)
 
@@ -158,8 +164,8 @@ class NcnnSession(Session):
         """Refuse what ncnn changed by itself: it turns off, silently, what a device lacks."""
         if bool(self._net.opt.use_vulkan_compute) != self._on_vulkan:
             raise PlacementError(f"{self._target}: Vulkan was asked for, ncnn would run on the CPU")
-        for name in self._switches():
-            if getattr(self._net.opt, name) != (name in SWITCHED_ON[self._target.precision]):
+        for name, value in self._wanted.items():
+            if int(getattr(self._net.opt, name)) != value:
                 raise PlacementError(f"{self._target}: {self._device.device_name} made ncnn change {name}")
 
     def _nodes(self) -> dict[str, int]:

@@ -1,10 +1,12 @@
 """ONNX Runtime, on the CPU and on CUDA."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
+import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from esrbench.artifact import ONNX, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
@@ -13,18 +15,11 @@ from esrbench.errors import EsrbenchError, PlacementError
 from esrbench.layout import to_planes, to_tiles
 from esrbench.processor import cpu_name
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.settings import Settings
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
-
-CUDA_OPTIONS = {
-    "use_tf32": "0",  # an fp32 claim means IEEE; fp16 is not touched by it
-    "cudnn_conv_algo_search": "EXHAUSTIVE",  # tuned once for the one shape of a tile plan; DEFAULT is a slow fallback
-    "cudnn_conv_use_max_workspace": "1",
-    "prefer_nhwc": "1",  # tensor cores read channels last
-    "arena_extend_strategy": "kSameAsRequested",  # no doubling: device memory means what the network needs
-}
+from esrbench_runners import onnx_cpu, onnx_cuda
+from esrbench_runners.onnx_cuda import DeviceTensors
 
 _PRECISIONS = {np.float16: Precision.FP16, np.float32: Precision.FP32}
 
@@ -39,7 +34,7 @@ class OnnxruntimeRunner(Runner):
     accepts: ClassVar[frozenset[Format]] = frozenset({ONNX})
 
     _CPU = (Precision.FP32,)
-    _CUDA = (Precision.FP32, Precision.FP16)
+    _CUDA = (Precision.FP32, Precision.TF32, Precision.FP16)
 
     def targets(self) -> Sequence[Availability]:
         """The CPU and every CUDA device."""
@@ -47,8 +42,12 @@ class OnnxruntimeRunner(Runner):
         return unless_refused(every, lambda: [*self._found("cpu"), *self._found("cuda")])
 
     def artifact_precision(self, target: Target) -> Precision:
-        """As measured: an ONNX graph holds its types."""
-        return target.precision
+        """As measured: an ONNX graph holds its types; TF32 has its place in single-precision ones."""
+        return Precision.FP32 if target.precision is Precision.TF32 else target.precision
+
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """What is worth trying on the CPU and on CUDA."""
+        return onnx_cuda.CANDIDATES if target.device_kind == "cuda" else onnx_cpu.CANDIDATES
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A session whose every node is on the target's provider."""
@@ -68,7 +67,7 @@ class OnnxruntimeRunner(Runner):
 
     def _found_cuda(self, runtime: Any) -> Sequence[Availability]:
         every = each(self.name, "cuda", self._CUDA)
-        if PROVIDERS["cuda"] not in runtime.get_available_providers():
+        if onnx_cuda.PROVIDER not in runtime.get_available_providers():
             remedy = "pip uninstall onnxruntime, then pip install 'esrbench[onnxruntime]' on Linux or Windows x86-64"
             return refused(every, "this onnxruntime is built without CUDA", remedy)
         names = device_names()
@@ -82,14 +81,43 @@ class OnnxruntimeRunner(Runner):
         ]
 
 
-class OnnxSession(Session):
-    """An inference session with one execution provider and no other to fall back to."""
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution provider and what it is asked for."""
 
-    def __init__(self, runtime: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> None:
+    name: str
+    options: dict[str, str]
+    graph: bool = False  # runs are recorded once a shape and replayed
+
+    @classmethod
+    def of(cls, target: Target, settings: Settings) -> Self:
+        """Onnxruntime's own for the target's device."""
+        if target.device_kind == "cpu":
+            return cls(name=onnx_cpu.PROVIDER, options={})
+        options = onnx_cuda.options(settings, target.precision, target.device_index)
+        return cls(name=onnx_cuda.PROVIDER, options=options, graph=options["enable_cuda_graph"] == "1")
+
+
+class OnnxSession(Session):
+    """An inference session with one execution provider and no other to fall back to.
+
+    ``facts`` is what its maker knows of it, for the placement.
+    """
+
+    def __init__(
+        self,
+        runtime: Any,
+        artifact: LocatedArtifact,
+        target: Target,
+        options: LoadOptions,
+        provider: Provider | None = None,
+    ) -> None:
         self._runtime = runtime
         self._target = target
         self._threads = options.threads
-        self._provider = PROVIDERS[target.device_kind]
+        self._settings = options.settings
+        self.facts: Mapping[str, str] = {}
+        self._asked = provider or Provider.of(target, options.settings)
+        self._provider = self._asked.name
         if target.device_kind == "cuda" and hasattr(runtime, "preload_dlls"):
             runtime.preload_dlls()  # finds the CUDA libraries of torch's wheels
         with translated(f"{target}: loading {artifact.path()}"):
@@ -98,6 +126,12 @@ class OnnxSession(Session):
         self._dtype = np.float16 if self._input.type == "tensor(float16)" else np.float32
         self._artifact = artifact.artifact
         self._refuse_another_shape(options.tile_shape)
+        scale, on_gpu = self._artifact.spec.scale, target.device_kind == "cuda"
+        self._tensors = (
+            DeviceTensors(runtime, self._session, target.device_index, scale, graph=self._asked.graph)
+            if on_gpu and self._artifact.io is Interface.FLOAT
+            else None
+        )
         self.placement()
 
     def run(self, tiles: Tiles) -> Tiles:
@@ -108,7 +142,13 @@ class OnnxSession(Session):
             return self._upscaled_pictures(tiles)
         with translated(f"{self._target}: a batch of shape {tiles.shape}"):
             planes = to_planes(tiles).astype(self._dtype, copy=False)
-            return to_tiles(self._session.run(None, {self._input.name: planes})[0], tiles)
+            return to_tiles(self._upscaled(planes), tiles)
+
+    def _upscaled(self, planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._tensors is not None:
+            return self._tensors.run(planes)
+        upscaled: npt.NDArray[Any] = self._session.run(None, {self._input.name: planes})[0]
+        return upscaled
 
     def _upscaled_pictures(self, tiles: Tiles) -> Tiles:
         """Bytes in, bytes out: what else a tile has to become is in the graph."""
@@ -137,24 +177,24 @@ class OnnxSession(Session):
             found = nodes or self._session.get_providers()
             raise PlacementError(f"{self._target}: {self._provider} was asked for, the session has {found}")
         precision = self._artifact.precision if self._artifact.io is Interface.IMAGE else _PRECISIONS[self._dtype]
-        if precision is not self._target.precision:
+        tf32 = self._target.precision is Precision.TF32
+        if precision is not (Precision.FP32 if tf32 else self._target.precision):
             raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
         on_gpu = self._target.device_kind == "cuda"
-        options = self._options()
-        if options.get("use_tf32") == "1":
-            raise PlacementError(f"{self._target}: {precision.value} was asked for, onnxruntime would use TF32")
+        self._check_options()
         return Placement(
             device_name=device_names()[self._target.device_index] if on_gpu else cpu_name(),
             device_type=DeviceType.GPU if on_gpu else DeviceType.CPU,
             provider=self._provider,
-            precision=self._arithmetic(precision),
+            precision=Precision.TF32 if tf32 else self._arithmetic(precision),
             nodes=nodes,
-            options=options,
+            options=self._options() | dict(self.facts),
             versions={"onnxruntime": self._runtime.__version__},
         )
 
     def close(self) -> None:
-        """Free the session."""
+        """Free the session, after the tensors that lie in its memory."""
+        self._tensors = None
         del self._session
 
     def _open(self, path: str) -> Any:
@@ -165,18 +205,19 @@ class OnnxSession(Session):
         settings.log_severity_level = ERRORS_ONLY
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if self._target.device_kind == "cpu":
+            onnx_cpu.apply(self._settings, settings, self._runtime)
             return self._runtime.InferenceSession(path, settings, providers=[self._provider], enable_fallback=False)
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-        device = {"device_id": str(self._target.device_index)}
-        provider = (self._provider, CUDA_OPTIONS | device)
+        provider = (self._provider, self._asked.options)
         try:
             # Its Python layer would meet an error of CUDA with a second session on the CPU, and hide the error.
             return self._runtime.InferenceSession(path, settings, providers=[provider], enable_fallback=False)
         except Exception as error:
             if "fallback to CPU EP has been explicitly disabled" not in str(error):
                 raise
+            name = self._provider.removesuffix("ExecutionProvider")
             raise PlacementError(
-                f"{self._target}: CUDA was asked for, onnxruntime would run on the CPU",
+                f"{self._target}: {name} was asked for, onnxruntime would run on the CPU",
                 "install the CUDA and cuDNN libraries that it was built for; its log names the missing one",
             ) from error
 
@@ -203,7 +244,19 @@ class OnnxSession(Session):
         parts = self._session.get_provider_graph_assignment_info()
         return [(part.ep_name, node) for part in parts for node in part.get_nodes()]
 
+    def _check_options(self) -> None:
+        """Refuse another arithmetic than was asked for: TF32 in the place of IEEE single precision above all."""
+        difference = onnx_cuda.unlike(self._asked.options, self._found_options())
+        if difference:
+            raise PlacementError(f"{self._target}: {difference}")
+
     def _options(self) -> dict[str, str]:
-        asked = CUDA_OPTIONS if self._target.device_kind == "cuda" else {}
-        found = self._session.get_provider_options().get(self._provider, {})
-        return {"intra_op_num_threads": str(self._threads)} | {name: str(found.get(name, "")) for name in asked}
+        """In force: as the session tells them, and the session's own as they were set."""
+        found = self._found_options()
+        provider = {name: str(found.get(name, "")) for name in self._asked.options if name != "device_id"}
+        own = self._settings.values if self._target.device_kind == "cpu" else {}
+        return {"intra_op_num_threads": str(self._threads), **own, **provider}
+
+    def _found_options(self) -> Mapping[str, object]:
+        options: Mapping[str, object] = self._session.get_provider_options().get(self._provider, {})
+        return options

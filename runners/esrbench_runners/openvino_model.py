@@ -1,7 +1,7 @@
 """OpenVINO on the CPU: the ONNX artifact, compiled for one tile shape."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from esrbench.artifact import ONNX, OPENVINO, Format, Interface, LocatedArtifact
@@ -9,11 +9,25 @@ from esrbench.availability import each, library, refused, require, unless_refuse
 from esrbench.errors import PlacementError, UnavailableError
 from esrbench.layout import to_planes, to_tiles
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
 
-HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
+HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16", Precision.FP16: "f16"}
 """OpenVINO's own names: of its precision hint, and of what a compiled layer runs at."""
+
+NEEDS = {
+    Precision.BF16: ("BF16", "AVX512-BF16 or AMX"),
+    Precision.FP16: ("FP16", "AVX512-FP16 or AMX-FP16"),
+}
+"""What OpenVINO calls a CPU's capability, and the instructions that give it to one."""
+
+CANDIDATES = (
+    DEFAULT,
+    Settings(values={"ENABLE_CPU_PINNING": "NO"}),
+    Settings(values={"ENABLE_HYPER_THREADING": "YES"}),
+)
+"""Threads that may wander from core to core; and two of them on a core that offers it."""
 
 CONVOLUTION = "Convolution"
 
@@ -25,12 +39,16 @@ class OpenvinoRunner(Runner):
     accepts: ClassVar[frozenset[Format]] = frozenset({ONNX, OPENVINO})
 
     def targets(self) -> Sequence[Availability]:
-        """The CPU at fp32, and at bf16 where it has the instructions."""
+        """The CPU at fp32, and at bf16 and fp16 where it has the instructions."""
         return unless_refused(each(self.name, "cpu", HINTS), lambda: self._found(self._core()))
 
     def artifact_precision(self, target: Target) -> Precision:
-        """Always fp32: OpenVINO converts to bf16 when it compiles."""
+        """Always fp32: OpenVINO converts to halves when it compiles."""
         return Precision.FP32
+
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """How its threads lie on the cores."""
+        return CANDIDATES
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A model compiled for the tile shape of ``options``, at the target's precision; of planes alone."""
@@ -39,7 +57,12 @@ class OpenvinoRunner(Runner):
             raise UnavailableError(f"{target} feeds planes, {name} takes pictures", "export it with --io float")
         core = self._core()
         entry = require(target, self._found(core))
-        return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
+        return self._opened(core, artifact, target, options, entry.device_name or "CPU")
+
+    def _opened(
+        self, core: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, device_name: str
+    ) -> "OpenvinoSession":
+        return OpenvinoSession(core, artifact, target, options, device_name)
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
         """In fp32, whatever the weights are stored as."""
@@ -53,29 +76,39 @@ class OpenvinoRunner(Runner):
     def _found(self, core: Any) -> Sequence[Availability]:
         with translated("openvino: asking for its CPU"):
             device_name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
-            can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        single, half = each(self.name, "cpu", HINTS)
-        if can_bf16:
-            return usable((single, half), device_name, DeviceType.CPU)
-        # Asked for bf16 on such a CPU, OpenVINO says nothing and runs fp32.
-        reason = f"OpenVINO has no bf16 on this CPU ({device_name}); it would silently run fp32"
-        remedy = "measure openvino@cpu:fp32, or use a CPU with AVX512-BF16 or AMX"
-        return (*usable((single,), device_name, DeviceType.CPU), *refused((half,), reason, remedy))
+            capabilities = frozenset(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+        return [
+            entry
+            for target in each(self.name, "cpu", HINTS)
+            for entry in _availability(target, device_name, capabilities)
+        ]
+
+
+def _availability(target: Target, device_name: str, capabilities: frozenset[str]) -> Sequence[Availability]:
+    """Asked for bf16 on a CPU without the instructions, OpenVINO says nothing and runs fp32."""
+    capability, instructions = NEEDS.get(target.precision, ("", ""))
+    if not capability or capability in capabilities:
+        return usable((target,), device_name, DeviceType.CPU)
+    precision = target.precision.value
+    reason = f"OpenVINO has no {precision} on this CPU ({device_name}); it would silently run fp32"
+    remedy = f"measure {Target.of(target.runtime, 'cpu', Precision.FP32)}, or use a CPU with {instructions}"
+    return refused((target,), reason, remedy)
 
 
 class OpenvinoSession(Session):
     """A compiled model. Height and width are fixed; the batch is bounded, as the last one may be smaller."""
+
+    DEFAULTS: ClassVar[dict[str, str]] = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": "1"}
 
     def __init__(
         self, core: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, device_name: str
     ) -> None:
         self._target = target
         self._device_name = device_name
-        self._config = {
+        self._config: Mapping[str, str] = {
+            **options.settings.over(self.DEFAULTS),
             "INFERENCE_PRECISION_HINT": HINTS[target.precision],
-            "INFERENCE_NUM_THREADS": options.threads,
-            "NUM_STREAMS": 1,
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": str(options.threads),
         }
         with translated(f"{target}: loading {artifact.path()}"):
             model = core.read_model(str(artifact.path()))
@@ -100,7 +133,7 @@ class OpenvinoSession(Session):
             provider="CPU",
             precision=self._target.precision,
             nodes={f"{CONVOLUTION} {precision}": count for precision, count in self._layers.items()},
-            options={name: _text(self._model.get_property(name)) for name in self._config},
+            options={name: _text(self._model.get_property(name)) for name in (*self._config, *SHOWN)},
             versions={"openvino": library("openvino", "esrbench[openvino]").__version__},
         )
 
@@ -120,8 +153,12 @@ class OpenvinoSession(Session):
             raise PlacementError(
                 f"{self._target}: {HINTS[self._target.precision]} was asked for, OpenVINO compiled its convolutions "
                 f"as {self._layers or 'something else'}",
-                "measure openvino@cpu:fp32",
+                f"measure {Target.of(self._target.runtime, 'cpu', Precision.FP32)}",
             )
+
+
+SHOWN = ("NUM_STREAMS", "ENABLE_CPU_PINNING")
+"""Settings that OpenVINO chooses where it is not told, shown as it chose them."""
 
 
 def _arithmetic(info: Any) -> str:

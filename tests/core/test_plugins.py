@@ -10,15 +10,8 @@ from esrbench.errors import UnavailableError, UnknownNameError
 from esrbench.testing import FAKE_ENTRY_POINTS, FakeExporter, FakeRunner, write_distribution
 
 BUILT_IN = [
-    "aotinductor",
-    "ncnn",
-    "onnxruntime",
-    "openvino",
-    "torch",
-    "torch-compile",
-    "torch-export",
-    "torch-nchw",
-    "torchscript",
+    *("aotinductor", "ncnn", "onnxruntime", "onnxruntime-tensorrt", "openvino", "openvino-throughput"),
+    *("torch", "torch-compile", "torch-export", "torch-nchw", "torchscript"),
 ]
 
 
@@ -53,7 +46,7 @@ def test_the_built_in_runners_and_exporters_are_found_and_whole() -> None:
 
 def test_what_runs_on_request_only_is_left_out_where_nothing_asks_for_it():
     left_out = set(plugins.runner_names()) - set(plugins.runner_names(on_request=False))
-    assert left_out == {"aotinductor", "torch-compile", "torch-export"}
+    assert left_out == {"aotinductor", "onnxruntime-tensorrt", "openvino-throughput", "torch-compile", "torch-export"}
     assert plugins.broken() == ()
 
 

@@ -159,7 +159,7 @@ def test_the_csv_has_the_stable_columns_and_leaves_what_was_not_measured_empty(r
     text = summary_csv([run])
     assert text.splitlines()[0] == (
         "target,status,reason,tile_px,batch,speedup,speedup_low,speedup_high,latency_ms,throughput_mpix_s,"
-        "peak_ram_mb,device_memory_mb,load_s,first_tile_s,psnr_db,ssim"
+        "peak_ram_mb,device_memory_mb,load_s,first_tile_s,psnr_db,ssim,device_type"
     )
     rows = {(row["target"], row["tile_px"]): row for row in csv.DictReader(io.StringIO(text))}
     assert len(rows) == len(run.record.cases)
@@ -172,6 +172,7 @@ def test_the_csv_has_the_stable_columns_and_leaves_what_was_not_measured_empty(r
     gone = rows["torch@cuda:fp32", "48"]
     assert gone["status"] == "unavailable"
     assert all(gone[name] == "" for name in CSV_COLUMNS[5:])
+    assert (reference["device_type"], rows["ncnn@vulkan:fp32", "48"]["device_type"]) == ("cpu", "software")
 
 
 def test_the_markdown_has_the_answer_one_row_a_ranked_case_and_the_reasons(run: Run) -> None:

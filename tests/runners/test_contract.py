@@ -1,6 +1,7 @@
 """What every runner must do, on every target that this machine can run. Plug-ins that are installed are tested too."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TypeVar
 
 import numpy as np
@@ -9,8 +10,9 @@ import pytest
 
 from esrbench import fidelity, plugins, probe
 from esrbench.artifact import Format, LocatedArtifact
-from esrbench.errors import UnavailableError
+from esrbench.errors import EsrbenchError, UnavailableError
 from esrbench.runner import Availability, DeviceType, LoadOptions, Runner, Session, like_input
+from esrbench.settings import DEFAULT
 from esrbench.target import REFERENCE, Precision, Target
 
 PROBED = probe.ask()
@@ -155,6 +157,19 @@ def test_a_session_can_be_opened_after_another_was_closed(
     for _ in range(2):
         with open_session(entry.target, get_artifact, LoadOptions(threads=1, tile_shape=(1, HEIGHT, WIDTH))) as session:
             assert db(session.run(tiles[:1]), reference[:1]) >= least_db(entry)
+
+
+def test_every_candidate_draws_the_picture_unless_it_is_refused(
+    entry: Availability, tiles: Floats, reference: Floats, get_artifact: GetArtifact
+) -> None:
+    first, *others = plugins.runner(entry.target.runtime).candidates(entry.target)
+    assert first == DEFAULT
+    assert len({DEFAULT, *others}) == 1 + len(others)
+    for settings in others:
+        options = LoadOptions(threads=2, tile_shape=(1, HEIGHT, WIDTH), settings=settings)
+        with suppress(EsrbenchError), open_session(entry.target, get_artifact, options) as session:  # an older library
+            assert db(session.run(tiles[:1]), reference[:1]) >= least_db(entry)
+            assert set(settings.values) <= set(session.placement().options)
 
 
 @pytest.mark.parametrize("refused", REFUSED)

@@ -13,6 +13,7 @@ from esrbench.artifact import NCNN, ONNX, PYTORCH, Format, LocatedArtifact
 from esrbench.availability import library
 from esrbench.errors import EsrbenchError, OutOfMemoryError, PlacementError, UnavailableError
 from esrbench.runner import LoadOptions
+from esrbench.settings import Settings
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
 
@@ -25,8 +26,11 @@ OPTIONS = LoadOptions(threads=1, tile_shape=(1, 8, 8))
     ("name", "targets"),
     [
         ("ncnn", ["ncnn@cpu:fp32", "ncnn@cpu:bf16", "ncnn@vulkan:fp32", "ncnn@vulkan:fp16"]),
-        ("onnxruntime", ["onnxruntime@cpu:fp32", "onnxruntime@cuda:fp32", "onnxruntime@cuda:fp16"]),
-        ("openvino", ["openvino@cpu:fp32", "openvino@cpu:bf16"]),
+        (
+            "onnxruntime",
+            ["onnxruntime@cpu:fp32", "onnxruntime@cuda:fp32", "onnxruntime@cuda:tf32", "onnxruntime@cuda:fp16"],
+        ),
+        ("openvino", ["openvino@cpu:fp32", "openvino@cpu:bf16", "openvino@cpu:fp16"]),
     ],
 )
 def test_a_runtime_that_is_not_installed_lists_its_targets_and_what_to_install(
@@ -72,6 +76,44 @@ def test_onnxruntime_that_would_run_on_the_cpu_is_not_taken_for_cuda(get_artifac
     artifact = get_artifact(ONNX, Precision.FP32)
     with pytest.raises(PlacementError, match="CUDA was asked for, onnxruntime would run on the CPU"):
         OnnxSession(runtime, artifact, Target("onnxruntime@cuda:fp32"), OPTIONS)
+
+
+def test_openvino_has_no_fp16_where_the_cpu_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    from esrbench_runners.openvino_model import OpenvinoRunner
+
+    class Core:
+        def __init__(self, *capabilities: str) -> None:
+            self.capabilities = capabilities
+
+        def get_property(self, _device: str, name: str) -> object:
+            return "a CPU" if name == "FULL_DEVICE_NAME" else self.capabilities
+
+    def usable(*capabilities: str) -> dict[str, bool]:
+        monkeypatch.setattr(OpenvinoRunner, "_core", lambda _: Core(*capabilities))
+        return {entry.target.precision.value: entry.usable for entry in OpenvinoRunner().targets()}
+
+    assert usable("FP32") == {"fp32": True, "bf16": False, "fp16": False}
+    assert usable("FP32", "BF16") == {"fp32": True, "bf16": True, "fp16": False}
+    assert usable("FP32", "BF16", "FP16") == {"fp32": True, "bf16": True, "fp16": True}
+
+
+def test_a_tile_that_cannot_fit_a_device_is_refused_in_words(get_artifact: GetArtifact) -> None:
+    from esrbench_runners import ncnn_settings
+
+    spec = get_artifact(NCNN, Precision.FP32).artifact.spec
+    target = Target("ncnn@vulkan:fp16")
+    pixels_that_fit = 64 * 1024**2 // (2 * 8 * 16 * 2)  # of 64 MiB: input and output, 8 features, ×4 twice, halves
+    ncnn_settings.check_fits(target, "a GPU", 64, spec, (1, 1, pixels_that_fit))
+    with pytest.raises(OutOfMemoryError, match=r"a tile of 512×512 px needs more than 128 MiB, a GPU has 64 MiB"):
+        ncnn_settings.check_fits(target, "a GPU", 64, spec, (1, 512, 512))
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "ncnn", "openvino"])
+def test_a_setting_that_a_runtime_does_not_have_is_an_error(name: str, get_artifact: GetArtifact) -> None:
+    runner = plugins.runner(name)
+    options = LoadOptions(threads=1, tile_shape=(1, 8, 8), settings=Settings(values={"no_such_thing": "1"}))
+    with pytest.raises(EsrbenchError, match=r"(?i)no_such_thing"):
+        runner.load(get_artifact(next(iter(runner.accepts)), Precision.FP32), Target(f"{name}@cpu:fp32"), options)
 
 
 def test_ncnn_that_changed_an_option_by_itself_is_found_out(get_artifact: GetArtifact) -> None:
