@@ -61,7 +61,7 @@ def _measured(
     loop = timed_loop(session, batches, job.loop, clock)
     found = clocks.read(job.target, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
-    device_bytes, device_method = meter.used_bytes()
+    device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
     placement = session.placement()
     _check_placement(placement, job.target)
     outcome = Outcome(
