@@ -75,6 +75,7 @@ class Launcher:
             artifact=artifact.artifact,
             noise=noise.between(before, after),
             clocks=outcome.clocks,
+            energy=outcome.energy,
         )
 
     def _job(
