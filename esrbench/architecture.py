@@ -14,6 +14,20 @@ Shape = tuple[int, ...]
 MOST_DOUBLINGS = 5  # ×32; ESRGAN's training code knows ×8
 
 
+class Convolution(Value, frozen=True, kw_only=True):
+    """A 3×3 convolution of a network, and at how many pixels it is computed."""
+
+    name: str
+    before: int  # channels
+    after: int
+    per_input_px: float  # pixels that it is computed at, per input pixel: 16 behind two doublings
+
+    @property
+    def macs(self) -> float:
+        """Multiply-accumulates per input pixel; bias not counted."""
+        return 9 * self.before * self.after * self.per_input_px
+
+
 class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
     """ESRGAN's residual-in-residual dense network, as Real-ESRGAN ships it (arXiv:2107.10833).
 
@@ -70,18 +84,17 @@ class RRDBNetSpec(Value, frozen=True, kw_only=True, tag="RRDBNet"):
         convs["conv_last"] = (self.features, self.out_channels)
         return _conv_parameters(convs)
 
-    def macs_per_input_px(self) -> float:
-        """Multiply-accumulates per input pixel; a FLOP count is twice this."""
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """Every convolution, in module order."""
         zoom = {
             name: (1 << stage) ** 2 for stage, name in enumerate(self.upsamplers, start=1)
         }  # pixels there per body pixel
         zoom |= dict.fromkeys(("conv_hr", "conv_last"), (1 << self.doublings) ** 2)
-        body = sum(
-            math.prod(shape) * zoom.get(name.removesuffix(".weight"), 1)
-            for name, shape in self.parameter_shapes().items()
-            if name.endswith(".weight")
-        )
-        return body / self.unshuffle**2
+        return _convolutions(self.parameter_shapes(), zoom, 1 / self.unshuffle**2)
+
+    def macs_per_input_px(self) -> float:
+        """Multiply-accumulates per input pixel; a FLOP count is twice this."""
+        return sum(conv.macs for conv in self.convolutions())
 
 
 class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
@@ -135,9 +148,13 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
         last = f"body.{2 * (self.convs + 1)}"
         return shapes | _conv_parameters({last: (self.features, self.out_channels * self.drawn_scale**2)})
 
+    def convolutions(self) -> tuple[Convolution, ...]:
+        """Every convolution, in module order."""
+        return _convolutions(self.parameter_shapes(), {}, 1.0)
+
     def macs_per_input_px(self) -> float:
         """Multiply-accumulates per input pixel in convolutions; a FLOP count is twice this."""
-        return float(sum(math.prod(shape) for shape in self.parameter_shapes().values() if len(shape) == 4))
+        return sum(conv.macs for conv in self.convolutions())
 
 
 NetworkSpec = RRDBNetSpec | SRVGGNetSpec
@@ -151,6 +168,15 @@ def architecture_name(spec: NetworkSpec) -> str:
 def parameter_count(shapes: Mapping[str, Shape]) -> int:
     """How many numbers these shapes hold."""
     return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _convolutions(shapes: Mapping[str, Shape], zoom: Mapping[str, int], body: float) -> tuple[Convolution, ...]:
+    """Those among ``shapes``; ``zoom``: pixels per body pixel where they are not 1; ``body``: those per input pixel."""
+    names = [(name.removesuffix(".weight"), shape) for name, shape in shapes.items() if len(shape) == 4]
+    return tuple(
+        Convolution(name=name, before=shape[1], after=shape[0], per_input_px=zoom.get(name, 1) * body)
+        for name, shape in names
+    )
 
 
 def _require_positive(spec: NetworkSpec, *names: str) -> None:

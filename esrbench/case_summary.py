@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from esrbench.codec import Value
+from esrbench.efficiency import efficiency, joules_per_mpix, output_mpix
 from esrbench.fidelity import psnr_db
 from esrbench.ratio import Ratio, paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
+from esrbench.roofline import Bound
 from esrbench.rounds import Boundary, seconds_by_round, speed_ratio
 from esrbench.runner import DeviceType
 from esrbench.stats import Estimate, estimate, median, percentile
@@ -69,6 +71,11 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     ssim: float | None = None
     worst_abs: float | None = None  # largest difference of any value, of the [0, 1] scale
 
+    gflops_s: float | None = None  # arithmetic of a pass, halos included, over its time: centre of the rounds
+    attainable_percent: float | None = None  # of what the device reaches at this precision with such convolutions
+    bound_by: Bound | None = None  # what arithmetic and traffic say its speed is bounded by
+    joules_per_mpix: float | None = None  # energy of the device per megapixel of the finished picture: median
+
     @property
     def ranked(self) -> bool:
         """Whether it has a speed to compare."""
@@ -112,9 +119,8 @@ def workload_of(run: Run, case: Case) -> Workload:
 
 def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
     """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
-    workload = workload_of(run, case)
-    output_mpix = workload.width_px * workload.height_px * run.record.model.spec.scale**2 / 1e6
-    return {round_: output_mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
+    mpix = output_mpix(run.record, workload_of(run, case))
+    return {round_: mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
 
 
 def reference_case(run: Run, workload: str) -> Case:
@@ -155,7 +161,10 @@ def _summary(run: Run, case: Case) -> CaseSummary:
         rounds=len({launch.round for launch in launches if launch.status is Status.OK}),
     )
     row = _with_fidelity(_with_device(row, launches), launches)
-    return _with_costs(_with_speed(row, run, case), launches) if status is Status.OK else row
+    if status is not Status.OK:
+        return row
+    row = _with_costs(_with_speed(row, run, case), launches)
+    return _with_efficiency(row, run, workload, launches)
 
 
 def _outcome(launches: Sequence[LaunchRecord]) -> tuple[Status | None, str | None, str | None]:
@@ -221,6 +230,19 @@ def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSumma
         cold_s=_scaled(median([sample.cold_ns for sample in samples]), 1e-9),
         new_shape_s=_scaled(median([shape.first_ns for shape in shapes if shape.first_ns]), 1e-9),
         new_shape_again_s=_scaled(median([shape.again_ns for shape in shapes if shape.again_ns]), 1e-9),
+    )
+
+
+def _with_efficiency(row: CaseSummary, run: Run, workload: Workload, launches: Sequence[LaunchRecord]) -> CaseSummary:
+    if row.throughput_mpix_s is None:
+        return row
+    found = efficiency(run.record, workload, row.target, row.throughput_mpix_s)
+    return msgspec.structs.replace(
+        row,
+        gflops_s=found.gflops_s,
+        attainable_percent=found.attainable_percent,
+        bound_by=found.bound_by,
+        joules_per_mpix=joules_per_mpix(run.record, workload, launches),
     )
 
 

@@ -55,6 +55,7 @@ def _gpu(target: Target) -> GpuClocks | None:
         sm_mhz=ask("nvmlDeviceGetClockInfo", pynvml.NVML_CLOCK_SM),
         max_sm_mhz=ask("nvmlDeviceGetMaxClockInfo", pynvml.NVML_CLOCK_SM),
         temperature_c=ask("nvmlDeviceGetTemperature", pynvml.NVML_TEMPERATURE_GPU),
+        power_w=None if (milliwatts := ask("nvmlDeviceGetPowerUsage")) is None else milliwatts / 1000,
         held_back=None if bits is None else _reasons(bits),
     )
 

@@ -1,6 +1,10 @@
-"""Device memory of a launch: NVML per process, else the device's growth; the method is recorded with the figure."""
+"""Device memory of a launch: NVML per process, else the device's growth, else the runtime's allocator.
+
+The method is recorded with the figure.
+"""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -9,33 +13,44 @@ from esrbench.target import Target
 
 NOT_MEASURED = "not measured"
 
+GPU_KINDS = frozenset({"cuda", "vulkan"})
+
 
 class DeviceMemoryMeter:
     """Made before the model is loaded, read while its session is still open."""
 
     def __init__(self, target: Target) -> None:
+        self._on_gpu = target.device_kind in GPU_KINDS
         self._device = open_device(target)
         self._used_before = _device_used_bytes(self._device)
 
-    def used_bytes(self) -> tuple[int | None, str]:
+    def used_bytes(self, allocated: Callable[[], int | None] = lambda: None) -> tuple[int | None, str]:
         """Bytes that this process holds on its device, and how that was found; None where nothing can tell.
 
-        Caching allocators keep what they once took, so that the figure at the end is the peak.
+        Caching allocators keep what they once took, so that the figure at the end is the peak. ``allocated`` is the
+        session's :meth:`~esrbench.runner.Session.device_memory_bytes`; it knows nothing of the driver's own share.
         """
-        if self._device is None:
-            return None, NOT_MEASURED
-        mine = _process_bytes(self._device)
+        mine = self._process_bytes()
         if mine is not None:
             return mine, "NVML per process"
         used = _device_used_bytes(self._device)
-        if used is None or self._used_before is None or used <= self._used_before:  # no growth: seen on another device
-            return None, NOT_MEASURED
-        return used - self._used_before, "NVML device total, after minus before"
+        if used is not None and self._used_before is not None and used > self._used_before:
+            return used - self._used_before, "NVML device total, after minus before"
+        # No NVML, or no growth: seen on another device.
+        counted = allocated() if self._on_gpu else None
+        return (None, NOT_MEASURED) if counted is None else (counted, "the runtime's allocator, driver excluded")
+
+    def _process_bytes(self) -> int | None:
+        """This process's bytes on its device; where it cannot be told which that is, on the one that lists it."""
+        if self._device is not None:
+            return _process_bytes(self._device)
+        found = [mine for device in _all_devices() if (mine := _process_bytes(device))] if self._on_gpu else []
+        return found[0] if len(found) == 1 else None
 
 
 def open_device(target: Target) -> Any | None:
     """NVML's handle of the target's device; None for a CPU, without NVML, or where it cannot be told which."""
-    if target.device_kind not in {"cuda", "vulkan"}:
+    if target.device_kind not in GPU_KINDS:
         return None
     import pynvml  # noqa: PLC0415  (opens the driver: only in a launch that has a GPU)
 
@@ -48,6 +63,16 @@ def open_device(target: Target) -> Any | None:
         return pynvml.nvmlDeviceGetHandleByIndex(0) if pynvml.nvmlDeviceGetCount() == 1 else None
     except pynvml.NVMLError:
         return None
+
+
+def _all_devices() -> list[Any]:
+    import pynvml  # noqa: PLC0415
+
+    try:
+        pynvml.nvmlInit()
+        return [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []
 
 
 def _process_bytes(device: Any) -> int | None:

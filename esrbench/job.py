@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.measure import LoopPlan
-from esrbench.record import Clocks, Fidelity, Memory, NewShape, Samples, Status, Workload
+from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Samples, Status, Workload
 from esrbench.runner import Placement
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
@@ -47,6 +47,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     placement: Placement | None = None
     fidelity: Fidelity | None = None
     clocks: Clocks | None = None
+    energy: Energy | None = None
 
     def with_new_shape(self, new_shape: NewShape) -> Self:
         """The same outcome, with what became of the new shape."""

@@ -12,6 +12,7 @@ from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, meet_new_shape, timed_loop, warm_up
+from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
 from esrbench.target import Target
@@ -58,16 +59,20 @@ def _measured(
     session.run(tile)
     first_ns = clock()
     warmups = warm_up(session, tile, batches, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
+    energy = EnergyMeter(job.target, clock)
+    energy.start()
     loop = timed_loop(session, batches, job.loop, clock)
+    used = energy.used()
     found = clocks.read(job.target, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
-    device_bytes, device_method = meter.used_bytes()
+    device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
     placement = session.placement()
     _check_placement(placement, job.target)
     outcome = Outcome(
         status=Status.OK,
         placement=placement,
         clocks=found,
+        energy=used,
         samples=Samples(
             load_ns=loaded_ns - begin_ns,
             first_tile_ns=first_ns - loaded_ns,

@@ -88,6 +88,7 @@ class Launcher:
             artifact=artifact.artifact,
             noise=noise.between(before, after),
             clocks=outcome.clocks,
+            energy=outcome.energy,
         )
 
     def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:

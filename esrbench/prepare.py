@@ -6,13 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from esrbench import __version__, environment, export, plugins, probe, workload, zoo
+from esrbench import __version__, attainable, environment, export, plugins, probe, workload, zoo
+from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Format, LocatedArtifact
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.exporter import ExportOptions
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
-from esrbench.record import Case, ModelRecord, RunRecord, Status
+from esrbench.record import Attainable, Case, ModelRecord, RunRecord, Status
 from esrbench.runner import Availability, DeviceType
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
@@ -60,6 +61,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
     if REFERENCE not in artifacts:
         raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
     targets = [entry.target for entry in asked]
+    measured = [entry for entry in asked if entry.target in usable and entry.target in artifacts]
     record = RunRecord(
         esrbench_version=__version__,
         created_at=now(),
@@ -72,6 +74,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         cases=_cases(targets, [each.record.id for each in workloads], _control(suite, usable)),
         environment=environment.describe(),
         settings=suite,
+        attainable=_attainable(suite, model.spec, workloads, measured, say) if recorded is None else (),
     )
     return Prepared(
         record=record,
@@ -149,6 +152,16 @@ def _control(suite: Suite, usable: Sequence[Target]) -> Target | None:
     if REFERENCE in usable and not _is_for_devices(suite):
         return REFERENCE
     return next((target for target in usable if target != REFERENCE), usable[0])
+
+
+def _attainable(
+    suite: Suite, spec: NetworkSpec, workloads: Sequence[PreparedWorkload], measured: Sequence[Availability], say: Say
+) -> tuple[Attainable, ...]:
+    """What the devices can reach; a run that goes on keeps what was probed when it began."""
+    if not suite.roofline:
+        return ()
+    say("probing what each device can reach")
+    return attainable.probe(spec, [each.record for each in workloads], measured, workloads[0].record.threads)
 
 
 def _recorded_workloads(run: Run, multiple: int) -> tuple[PreparedWorkload, ...]:

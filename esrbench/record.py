@@ -8,7 +8,7 @@ from esrbench.codec import Value
 from esrbench.runner import Placement
 from esrbench.settings import Settings
 from esrbench.suite import Suite
-from esrbench.target import Target
+from esrbench.target import Precision, Target
 
 SCHEMA_VERSION = 2
 """Raised when a field changes its meaning or goes. Older versions are read through :mod:`esrbench.migration`; a newer
@@ -85,6 +85,7 @@ class GpuClocks(Value, frozen=True, kw_only=True):
     max_sm_mhz: int | None
     temperature_c: int | None
     held_back: tuple[str, ...] | None  # why it ran slower than it could; None: not known
+    power_w: float | None = None  # of the whole board, as NVML averages it
 
 
 class Clocks(Value, frozen=True, kw_only=True):
@@ -92,6 +93,14 @@ class Clocks(Value, frozen=True, kw_only=True):
 
     cpu_mhz: float | None  # mean of as many of the fastest usable cores as there are threads
     gpu: GpuClocks | None = None
+
+
+class Energy(Value, frozen=True, kw_only=True):
+    """What the target's device used over the timed loop, by its own counter: all of it, whoever used it."""
+
+    joules: float | None  # None: not measured
+    seconds: float | None  # between the two readings
+    method: str  # the counter, or why there is none
 
 
 class Fidelity(Value, frozen=True, kw_only=True):
@@ -151,6 +160,17 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     artifact: Artifact | None = None
     noise: Noise | None = None
     clocks: Clocks | None = None
+    energy: Energy | None = None
+
+
+class Attainable(Value, frozen=True, kw_only=True):
+    """What a device reaches at a precision with the network's convolutions, and with a copy; None is "not known"."""
+
+    device: str  # as in a target: ``cuda1``
+    precision: Precision
+    gflops_s: float | None
+    gbytes_s: float | None  # bytes read and bytes written
+    how: str  # by what it was found, or why it is not known
 
 
 class TrialRecord(Value, frozen=True, kw_only=True):
@@ -216,6 +236,7 @@ class RunRecord(Value, frozen=True, kw_only=True):
     cases: tuple[Case, ...]
     environment: Environment
     settings: Suite | None = None  # all that was asked for, from which the run can go on; None: schema 1
+    attainable: tuple[Attainable, ...] = ()  # probed before the first launch; empty: not probed
 
     @property
     def control(self) -> Case | None:

@@ -82,6 +82,13 @@ class Session(ABC):
             PlacementError: part of the work would run elsewhere than asked.
         """
 
+    def device_memory_bytes(self) -> int | None:
+        """The most device memory that the runtime's own allocator has taken; None where it does not count.
+
+        For machines on which nobody else can tell: :mod:`esrbench.device_memory`.
+        """
+        return None
+
     def close(self) -> None:  # noqa: B027  (most sessions have nothing to free by hand)
         """Free the device. Called once; the session is not used afterwards."""
 

@@ -55,6 +55,7 @@ class Suite(Value, frozen=True, kw_only=True):
     )
     tune_s: float = 300.0  # for that, apart from the budget
     control: bool = True  # measure one case under a second name too: what differs between the two is noise
+    roofline: bool = True  # probe before the first launch what each device can reach
     timeout_s: float = 240.0  # of one launch
     warmup_s: float = 3.0
     measure_s: float = 1.0

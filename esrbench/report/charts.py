@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.report.palette import Theme
-from esrbench.report.panels import draw_fidelity, draw_latency, draw_memory, draw_throughput, draw_warmup
+from esrbench.report.panels import (
+    draw_efficiency,
+    draw_fidelity,
+    draw_latency,
+    draw_memory,
+    draw_throughput,
+    draw_warmup,
+    has_efficiency,
+)
 from esrbench.store import Run
 
 Draw = Callable[[Axes, Run, Sequence[CaseSummary], Theme], None]
@@ -28,6 +36,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     draw: Draw
     base_in: float  # height of a panel: this, and so much a row
     row_in: float
+    has: Callable[[CaseSummary], bool] = lambda row: True  # whether a row has anything to show
 
 
 CHARTS = (
@@ -67,6 +76,16 @@ CHARTS = (
         row_in=0.36,
     ),
     Chart(
+        name="efficiency",
+        title="Of what the device can reach, GFLOP/s",
+        caption="Filled: arithmetic of the network's convolutions, halos included, over the time of a pass. Outlined: "
+        "what the device was found to reach with the same convolutions one by one, at the same precision.",
+        draw=draw_efficiency,
+        base_in=0.95,
+        row_in=0.36,
+        has=has_efficiency,
+    ),
+    Chart(
         name="fidelity",
         title="Speed against fidelity",
         caption="Up: closer to the reference's picture (PSNR on float output). Right: faster. "
@@ -80,7 +99,7 @@ CHARTS = (
 
 def png(chart: Chart, run: Run, theme: Theme) -> bytes | None:
     """The chart of a run; None where no case has what it shows."""
-    panels = _panels(run)
+    panels = _panels(run, chart)
     if not panels:
         return None
     heights = [chart.base_in + chart.row_in * len(rows) for rows in panels.values()]
@@ -96,9 +115,9 @@ def png(chart: Chart, run: Run, theme: Theme) -> bytes | None:
         return written(figure)
 
 
-def _panels(run: Run) -> dict[str, list[CaseSummary]]:
-    """Panel title → its ranked rows, fastest first; workloads without any are left out."""
-    ranked = [row for row in ranking(summarise(run)) if row.ranked]
+def _panels(run: Run, chart: Chart) -> dict[str, list[CaseSummary]]:
+    """Panel title → its ranked rows that have what the chart shows, fastest first; no workload without any."""
+    ranked = [row for row in ranking(summarise(run)) if row.ranked and chart.has(row)]
     panels = {}
     for workload in run.record.workloads:
         rows = [row for row in ranked if row.workload == workload.id]

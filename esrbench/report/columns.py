@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from esrbench.case_summary import CaseSummary
-from esrbench.wording import decibel, interval, megabytes, seconds, significant, similarity, times
+from esrbench.wording import NOT_MEASURED, decibel, interval, megabytes, seconds, significant, similarity, times
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,6 +17,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     value: Callable[[CaseSummary], float | int | str | None]
     always: bool = False  # shown even where no case has a value
     brief: bool = False  # shown where there is little room: the terminal and the summary
+    summary: bool = False  # shown in the summary, but not in a terminal of 80 columns
 
 
 def _speedup(row: CaseSummary) -> str:
@@ -98,6 +99,32 @@ COLUMNS = (
         brief=True,
     ),
     Column(
+        head="GFLOP/s",
+        meaning="arithmetic of the network's convolutions, halos included, over the time of a pass",
+        text=lambda row: significant(row.gflops_s),
+        value=lambda row: row.gflops_s,
+    ),
+    Column(
+        head="% attainable",
+        meaning="of what the device was found to reach at this precision with the network's convolutions",
+        text=lambda row: significant(row.attainable_percent),
+        value=lambda row: row.attainable_percent,
+        summary=True,
+    ),
+    Column(
+        head="bound by",
+        meaning="compute or memory, by arithmetic and traffic; fusion: by memory where operations are not fused",
+        text=lambda row: row.bound_by or NOT_MEASURED,
+        value=lambda row: row.bound_by,
+    ),
+    Column(
+        head="J/Mpix",
+        meaning="energy of the whole device per megapixel of the finished picture",
+        text=lambda row: significant(row.joules_per_mpix),
+        value=lambda row: row.joules_per_mpix,
+        summary=True,
+    ),
+    Column(
         head="p90 ms",
         meaning="nine tiles in ten took at most this; blank below 64 tiles",
         text=lambda row: significant(row.latency_p90_ms),
@@ -163,6 +190,11 @@ def shown(rows: Sequence[CaseSummary]) -> list[Column]:
 def shown_briefly(rows: Sequence[CaseSummary]) -> list[Column]:
     """The few of them for where there is little room and every row is ranked."""
     return [column for column in shown(rows) if column.brief]
+
+
+def shown_in_summary(rows: Sequence[CaseSummary]) -> list[Column]:
+    """Those few, and what a terminal has no room for."""
+    return [column for column in shown(rows) if column.brief or column.summary]
 
 
 def _says_something(column: Column, values: set[float | int | str | None]) -> bool:

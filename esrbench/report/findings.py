@@ -25,6 +25,10 @@ HOPELESS = 10.0
 """The same, of one that says nothing: two rounds that differ by a fifth have such an interval."""
 
 
+ABOVE_ROOF_PERCENT = 102.0
+"""What a target may reach of the attainable rate and still be within the noise of the two."""
+
+
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Cases without a speed that share a status, a reason and a remedy."""
 
@@ -58,6 +62,7 @@ def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
     notes = trust(run)
     notes += [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
     notes += [note for row in rows if (note := _wide_interval(row))]
+    notes += [note for note in (_above_roof(rows),) if note]
     rounds = {row.rounds for row in rows if row.ranked}
     if rounds and max(rounds) < 2:
         notes.append(
@@ -139,6 +144,17 @@ def _reference_noise(run: Run, workload: str) -> str | None:
     if apart > UNQUIET:
         return f"{found}: something else kept this machine busy, or its clock changed. Measure again when it is quiet."
     return f"{found}; speed-ups are taken within a round, where a slow drift cancels."
+
+
+def _above_roof(rows: Sequence[CaseSummary]) -> str | None:
+    found = {row.label: row.attainable_percent for row in rows if (row.attainable_percent or 0) > ABOVE_ROOF_PERCENT}
+    if not found:
+        return None
+    named = ", ".join(f"{label} {percent:.0f} %" for label, percent in found.items())
+    return (
+        f"More than the device was found to reach: {named}. Something disturbed the probe, or the runtime uses a "
+        "convolution of fewer operations, such as Winograd's."
+    )
 
 
 def _wide_interval(row: CaseSummary) -> str | None:

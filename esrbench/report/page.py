@@ -12,7 +12,7 @@ from esrbench.artifact import Artifact
 from esrbench.case_summary import CaseSummary, launches_of, ranking, summarise
 from esrbench.compare import answer
 from esrbench.history import History
-from esrbench.record import Case, RunRecord
+from esrbench.record import Attainable, Case, RunRecord
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
 from esrbench.report.findings import Gap, gaps, noise_notes
@@ -22,6 +22,7 @@ from esrbench.report.palette import runtime_colours
 from esrbench.report.pictures import WorkloadPictures, workload_pictures
 from esrbench.report.quiet import NoiseTable, noise_table
 from esrbench.report.tunings import TuningRow, tuning_rows
+from esrbench.roofline import ridge
 from esrbench.runner import Placement
 from esrbench.store import Run
 from esrbench.wording import NOT_MEASURED, decibel, significant
@@ -64,6 +65,13 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     artifact: Artifact | None
 
 
+class Roof(msgspec.Struct, frozen=True, kw_only=True):
+    """What a device reaches, and the arithmetic a byte from which on its memory no longer bounds."""
+
+    attainable: Attainable
+    ridge: float | None
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as the template wants it."""
 
@@ -79,6 +87,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     proofs: list[Proof]
     tunings: list[TuningRow]
     machine: list[tuple[str, str]]
+    roofs: list[Roof]
 
 
 def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]], over_time: Sequence[DrawnHistory] = ()) -> str:
@@ -129,6 +138,7 @@ def _section(run: Run, charts: Sequence[DrawnChart]) -> Section:
         proofs=[proof for row in rows if (proof := _proof(run, row))],
         tunings=tuning_rows(run),
         machine=_machine(run.record),
+        roofs=[Roof(attainable=each, ridge=ridge(each)) for each in run.record.attainable],
     )
 
 

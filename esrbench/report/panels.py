@@ -95,6 +95,24 @@ def draw_memory(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme)
     _name_rows(axis, by_memory, theme)
 
 
+def has_efficiency(row: CaseSummary) -> bool:
+    """Whether there is a roof to hold it against."""
+    return row.attainable_percent is not None
+
+
+def draw_efficiency(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
+    """A bar for the rate within an outlined one for the roof; those nearest to theirs first."""
+    drawn = sorted(rows, key=lambda row: -(row.attainable_percent or 0.0))
+    roofs = [(row.gflops_s or 0.0) / (row.attainable_percent or 1.0) * 100 for row in drawn]
+    axis.barh(range(len(drawn)), roofs, height=0.62, fc="none", ec=theme.faint, lw=1)
+    axis.barh(range(len(drawn)), [row.gflops_s or 0.0 for row in drawn], height=0.62, color=_colours(drawn))
+    for y, (row, roof) in enumerate(zip(drawn, roofs, strict=True)):
+        percent = f"{significant(row.attainable_percent)} % of {significant(roof)}"
+        _label(axis, max(row.gflops_s or 0.0, roof), y, f"{significant(row.gflops_s)}  ·  {percent}", theme)
+    axis.set_xlim(0, max(roofs) * 1.38)
+    _name_rows(axis, drawn, theme)
+
+
 def draw_fidelity(axis: Axes, run: Run, rows: Sequence[CaseSummary], theme: Theme) -> None:
     """A point a target; those that are identical to the reference lie on a line of their own at the top."""
     drawn = [row for row in rows if row.psnr_db is not None or row.is_reference]

@@ -35,9 +35,17 @@ def _gpu(launch: LaunchRecord) -> str | None:
     parts = [
         f"{gpu.sm_mhz} of {gpu.max_sm_mhz} MHz" if gpu.sm_mhz is not None else None,
         f"{gpu.temperature_c} °C" if gpu.temperature_c is not None else None,
+        f"{gpu.power_w:.0f} W" if gpu.power_w is not None else None,
         ", ".join(gpu.held_back or ()) or None,
     ]
     return ", ".join(part for part in parts if part) or None
+
+
+def _watts(launch: LaunchRecord) -> str | None:
+    used = launch.energy
+    if used is None or used.joules is None or not used.seconds:
+        return None
+    return f"{used.joules / used.seconds:.0f}"
 
 
 GAUGES = (
@@ -83,8 +91,13 @@ GAUGES = (
     ),
     Gauge(
         head="GPU",
-        meaning="clock of its multiprocessors and temperature, right after the loop",
+        meaning="clock of its multiprocessors, temperature and power, right after the loop",
         text=_gpu,
+    ),
+    Gauge(
+        head="W",
+        meaning="mean power of the target's device over the timed loop, from its energy counter",
+        text=_watts,
     ),
 )
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer, machine_name
 from esrbench.history import History, histories
-from esrbench.report.columns import shown_briefly
+from esrbench.report.columns import shown_in_summary
 from esrbench.report.escape import escaped
 from esrbench.report.findings import Gap, gaps, trust
 from esrbench.report.history_text import history_md
 from esrbench.store import Run
-from esrbench.wording import counted
+from esrbench.wording import counted, significant
 
 CSV_COLUMNS = (
     "target",
@@ -32,6 +32,10 @@ CSV_COLUMNS = (
     "psnr_db",
     "ssim",
     "device_type",
+    "gflops_s",
+    "attainable_percent",
+    "bound_by",
+    "joules_per_mpix",
 )
 """Stable: programs read them by name. Each is a field of :class:`CaseSummary`; empty is "not measured"."""
 
@@ -70,7 +74,7 @@ def _section(run: Run, *, titled: bool) -> str:
     lines += [escaped(answer(run)), ""]
     ranked = [row for row in rows if row.ranked]
     if ranked:
-        lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in trust(run)), ""]
+        lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in _notes(run)), ""]
     found = gaps(rows)
     if found:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
@@ -83,8 +87,19 @@ def _section(run: Run, *, titled: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _notes(run: Run) -> list[str]:
+    """How far to trust it, and what the percentages are of."""
+    roofs = [
+        f"{each.device} {each.precision.value} {significant(each.gflops_s)} GFLOP/s"
+        for each in run.record.attainable
+        if each.gflops_s is not None
+    ]
+    attainable = [f"Attainable, with the network's own convolutions: {', '.join(roofs)}."] if roofs else []
+    return [*trust(run), *attainable]
+
+
 def _table(rows: Sequence[CaseSummary]) -> list[str]:
-    columns = shown_briefly(rows)
+    columns = shown_in_summary(rows)
     rule = [":--" if column.head == "target" else "--:" for column in columns]
     cells = [[column.head for column in columns], rule]
     cells += [[escaped(column.text(row)) for column in columns] for row in rows]

@@ -51,6 +51,10 @@ class TorchSession(Session):
             versions=_versions(on_gpu),
         )
 
+    def device_memory_bytes(self) -> int | None:
+        """The peak of what torch's caching allocator took from the driver, as of the process's start."""
+        return torch.cuda.max_memory_reserved(self._device) if self._device.type == "cuda" else None
+
     def close(self) -> None:
         """Drop the network and give cached device memory back."""
         del self._network

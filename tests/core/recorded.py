@@ -9,6 +9,7 @@ from PIL import Image
 
 from esrbench.architecture import RRDBNetSpec
 from esrbench.record import (
+    Attainable,
     Case,
     Environment,
     Fidelity,
@@ -138,6 +139,7 @@ def write_run(
     notes: Sequence[str] = (),
     pictures: Mapping[str, np.ndarray] | None = None,
     gpus: Sequence[str] = (),
+    attainable: Sequence[Attainable] = (),
 ) -> Run:
     """Write a run of these launches, numbered in order, and read it back. ``pictures`` maps file names to pixels."""
     found = tuple(dict.fromkeys(launch.case for launch in launches)) if cases is None else tuple(cases)
@@ -154,6 +156,7 @@ def write_run(
         workloads=tuple(workloads) or (workload(),),
         cases=found,
         environment=environment(gpus),
+        attainable=tuple(attainable),
     )
     writer = RunWriter.create(folder, record)
     for sequence, made in enumerate(launches):

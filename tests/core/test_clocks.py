@@ -45,8 +45,9 @@ def test_a_gpus_clocks_and_what_holds_them_back_are_words(monkeypatch):
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
 
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTemperature", unsupported)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetPowerUsage", lambda _: 350_500)
     found = clocks.read(CUDA, threads=1).gpu
-    assert found == GpuClocks(sm_mhz=1410, max_sm_mhz=1980, temperature_c=None, held_back=("power cap",))
+    assert found == GpuClocks(sm_mhz=1410, max_sm_mhz=1980, temperature_c=None, held_back=("power cap",), power_w=350.5)
 
 
 def test_every_reason_is_one_of_nvmls():

@@ -1,12 +1,14 @@
 """From a suite to a plan: what is launched and what is refused."""
 
 import pytest
+from staged import ARTIFACT
 
-from esrbench import prepare, probe, suite
+from esrbench import prepare, probe, suite, workload
+from esrbench.architecture import SRVGGNetSpec
 from esrbench.errors import UnavailableError
-from esrbench.record import Status
+from esrbench.record import Attainable, Status
 from esrbench.runner import Availability, DeviceType
-from esrbench.target import REFERENCE, Target
+from esrbench.target import REFERENCE, Precision, Target
 
 SOFTWARE = Availability(
     target=Target("fake@vulkan:fp32"), usable=True, device_name="llvmpipe", device_type=DeviceType.SOFTWARE
@@ -51,3 +53,48 @@ def test_a_suite_for_devices_that_are_not_there_ends_before_any_export(monkeypat
     monkeypatch.setattr(prepare.probe, "ask", lambda names=None: found)
     with pytest.raises(UnavailableError, match=r"software.*fake@vulkan:fp32"):
         prepare.prepare(suite.load("gpu"), threads=1, say=lambda text: None)
+
+
+@pytest.fixture
+def probed(monkeypatch, tmp_path):
+    """Prepares a run of the reference on a tiny network; returns its record and the times that devices were probed."""
+    import torch
+
+    checkpoint = tmp_path / "tiny.pth"
+    shapes = SRVGGNetSpec(convs=1, features=4).parameter_shapes()
+    torch.save({"params": {name: torch.zeros(shape) for name, shape in shapes.items()}}, checkpoint)
+    calls = []
+    roof = Attainable(device="cpu", precision=Precision.FP32, gflops_s=1.0, gbytes_s=1.0, how="scripted")
+    monkeypatch.setattr(prepare, "_asked", lambda _: (BASELINE, GPU))
+    monkeypatch.setattr(prepare, "_artifacts", lambda _model, _targets, _say: ({REFERENCE: ARTIFACT}, {}))
+    monkeypatch.setattr(prepare.attainable, "probe", lambda *arguments: calls.append(arguments) or (roof,))
+
+    def record_of(recorded=None, **changes):
+        plan = suite.Suite(
+            name="s",
+            model=str(checkpoint),
+            workloads=(suite.WorkloadPlan(image="astronaut", crop=(0, 0, 32, 32), tile=16, halo=4),),
+            **changes,
+        )
+        return prepare.prepare(plan, 3, lambda text: None, recorded).record, calls
+
+    return record_of
+
+
+def test_what_devices_reach_is_probed_once_with_the_runs_threads_and_is_part_of_its_record(probed):
+    record, calls = probed()
+    assert [roof.how for roof in record.attainable] == ["scripted"]
+    ((_, workloads, measured, threads),) = calls
+    assert [entry.target for entry in measured] == [REFERENCE]  # the other has no artifact
+    assert (workloads[0].tile_px, threads) == (16, 3)
+
+
+def test_a_suite_can_do_without_the_probe(probed):
+    record, calls = probed(roofline=False)
+    assert (record.attainable, calls) == ((), [])
+
+
+def test_a_run_that_goes_on_is_not_probed_again(probed, monkeypatch):
+    monkeypatch.setattr(prepare, "_recorded_workloads", lambda run, _: run)
+    fresh = workload.prepare(image="astronaut", crop=(32, 32), tile=16, halo=4, batch=1, threads=3, id="t16b1")
+    assert probed(recorded=(fresh,))[1] == []

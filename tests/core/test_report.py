@@ -20,14 +20,16 @@ from typer.testing import CliRunner
 from esrbench.case_summary import ranking, summarise
 from esrbench.cli import app, exit_code
 from esrbench.errors import EsrbenchError, OutputError, RecordError
-from esrbench.record import Status
+from esrbench.record import Attainable, Energy, Status
 from esrbench.report import render, terminal_table
 from esrbench.report.charts import CHARTS
 from esrbench.report.findings import noise_notes
 from esrbench.report.pictures import workload_pictures
 from esrbench.report.summary import CSV_COLUMNS, summary_csv, summary_md
+from esrbench.roofline import Bound
 from esrbench.runner import DeviceType
 from esrbench.store import Run
+from esrbench.target import Precision
 
 STATUSES = {
     "onnxruntime@cpu:int8": Status.WRONG,
@@ -71,7 +73,13 @@ def full_run(folder: Path) -> Run:
             output_name("openvino@cpu:bf16", id_): np.where(reference < 250, reference + 4, reference).astype(np.uint8),
         }
     workloads = [workload(), workload("t96b1", tile=96)]
-    return write_run(folder, launches, workloads=workloads, pictures=pictures, notes=[NASTY])
+    roofs = [roof(Precision.FP32, 1800.0), roof(Precision.BF16, 3000.0), roof(Precision.INT8, None)]
+    return write_run(folder, launches, workloads=workloads, pictures=pictures, notes=[NASTY], attainable=roofs)
+
+
+def roof(precision: Precision, gflops_s: float | None) -> Attainable:
+    gbytes_s = None if gflops_s is None else 40.0
+    return Attainable(device="cpu", precision=precision, gflops_s=gflops_s, gbytes_s=gbytes_s, how=f"so {NASTY}")
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +167,8 @@ def test_the_csv_has_the_stable_columns_and_leaves_what_was_not_measured_empty(r
     text = summary_csv([run])
     assert text.splitlines()[0] == (
         "target,status,reason,tile_px,batch,speedup,speedup_low,speedup_high,latency_ms,throughput_mpix_s,"
-        "peak_ram_mb,device_memory_mb,load_s,first_tile_s,psnr_db,ssim,device_type"
+        "peak_ram_mb,device_memory_mb,load_s,first_tile_s,psnr_db,ssim,device_type,"
+        "gflops_s,attainable_percent,bound_by,joules_per_mpix"
     )
     rows = {(row["target"], row["tile_px"]): row for row in csv.DictReader(io.StringIO(text))}
     assert len(rows) == len(run.record.cases)
@@ -342,3 +351,51 @@ def test_report_code_loads_no_runtime() -> None:
     code = f"import sys, esrbench.report; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_target_stands_beside_what_its_device_reaches(tmp_path: Path) -> None:
+    energy = Energy(joules=90.0, seconds=3.0, method="scripted")
+    launches = [
+        launch(TORCH, samples=samples(2.0), energy=energy),
+        launch("openvino@cpu:bf16", samples=samples(1.0)),
+        launch("onnxruntime@cpu:int8"),
+        launch("ncnn@vulkan:fp32"),
+    ]
+    roofs = [roof(Precision.FP32, 800.0), roof(Precision.BF16, 743.4), roof(Precision.INT8, None)]
+    run = write_run(tmp_path / "run", launches, attainable=roofs)
+    torch, openvino, int8, vulkan = summarise(run)
+    gflop = 35.853696 * 9 * 48**2 / 1e3  # nine windows of 48² px, 35.85 MFLOP each pixel
+    assert torch.gflops_s == pytest.approx(gflop / 2)
+    assert torch.attainable_percent == pytest.approx(100 * gflop / 2 / 800)
+    assert openvino.attainable_percent == pytest.approx(100 * gflop / 743.4)
+    assert (torch.bound_by, openvino.bound_by) == (Bound.COMPUTE, Bound.COMPUTE)
+    assert (int8.attainable_percent, int8.bound_by, vulkan.attainable_percent) == (None, None, None)
+    assert int8.gflops_s == pytest.approx(gflop)
+    # 30 W for the 2 s of a pass, over 0.16 output megapixels; not the 3 s of the loop
+    assert torch.joules_per_mpix == pytest.approx(375)
+    assert openvino.joules_per_mpix is None
+    text = summary_md([run])
+    assert "| % attainable | J/Mpix |" in text
+    assert "cpu fp32 800 GFLOP/s, cpu bf16 743 GFLOP/s" in text
+    assert "More than" not in " ".join(noise_notes(run, summarise(run)))
+
+
+def test_more_than_can_be_reached_is_remarked_on(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [launch(TORCH)], attainable=[roof(Precision.FP32, 500.0)])
+    assert "torch@cpu:fp32 149 %" in " ".join(noise_notes(run, summarise(run)))
+
+
+def test_a_run_without_roofs_has_neither_the_chart_nor_the_columns(small: Run, tmp_path: Path) -> None:
+    folder = render([small], tmp_path / "report").parent
+    assert not list(folder.glob("efficiency*"))
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    assert "% attainable" not in text
+    assert "What each device can reach" not in text
+
+
+def test_the_page_says_what_each_device_reaches_and_how_that_was_found(folder: Path) -> None:
+    text = (folder / "index.html").read_text(encoding="utf-8")
+    table = text[text.index(">What each device can reach<") :].split("</table>")[0]
+    assert table.count("<tr>") == 4
+    assert '<td>bf16</td><td class="number">3000</td><td class="number">40.0</td><td class="number">75.0</td>' in table
+    assert '<td>int8</td><td class="number">–</td>' in table

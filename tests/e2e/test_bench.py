@@ -3,6 +3,7 @@
 import json
 
 from esrbench import fidelity, store
+from esrbench.case_summary import summarise
 from esrbench.record import Status
 from esrbench.target import Precision
 
@@ -12,7 +13,7 @@ FP32 = ("torch@cpu:fp32", "torchscript@cpu:fp32", "onnxruntime@cpu:fp32", "ncnn@
 
 
 def test_every_cpu_runtime_draws_the_reference_and_cuda_says_why_not(esrbench, tiny_checkpoint, tmp_path):
-    suite = write_suite(tmp_path / "all.toml", tiny_checkpoint, [], max_rounds=2, timeout_s=60)
+    suite = write_suite(tmp_path / "all.toml", tiny_checkpoint, [], max_rounds=2, timeout_s=60, roofline="true")
     done = esrbench("bench", "--suite", suite, "--out", "results/all")
     assert done.returncode == 0, done.stderr
     run = store.read_run(tmp_path / "results" / "all")
@@ -26,6 +27,7 @@ def test_every_cpu_runtime_draws_the_reference_and_cuda_says_why_not(esrbench, t
             assert launch.reason
     assert {launch.case.target for launch in run.launches} >= {*FP32, "torch@cuda:fp16", "onnxruntime@cuda:fp16"}
     _report_is_whole(tmp_path / "reports" / "all")
+    _is_held_against_what_the_cpu_reaches(run)
 
 
 def _is_whole(launch):
@@ -38,6 +40,16 @@ def _is_whole(launch):
     assert launch.samples.image_ns
     assert launch.memory.peak_rss_bytes > 10_000_000
     assert launch.artifact.weights_sha256
+    assert launch.energy.method
+    assert launch.energy.joules is None or launch.energy.joules > 0
+
+
+def _is_held_against_what_the_cpu_reaches(run):
+    roofs = {(roof.device, roof.precision): roof for roof in run.record.attainable}
+    assert roofs["cpu", Precision.FP32].gflops_s > 0
+    assert roofs["cpu", Precision.FP32].gbytes_s > 0
+    rows = [row for row in summarise(run) if row.target in FP32]
+    assert all(row.attainable_percent for row in rows)
 
 
 def _report_is_whole(folder):

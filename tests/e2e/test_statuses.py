@@ -47,6 +47,7 @@ max_rounds = 1
 timeout_s = 6
 warmup_s = 0.1
 measure_s = 0.1
+roofline = false
 
 [[workloads]]
 image = "astronaut"
