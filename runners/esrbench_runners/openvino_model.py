@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from esrbench.artifact import ONNX, OPENVINO, Format, Interface, LocatedArtifact
+from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, OPENVINO, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
 from esrbench.errors import PlacementError, UnavailableError
 from esrbench.layout import to_planes, to_tiles
@@ -14,6 +14,9 @@ from esrbench.translation import translated
 
 HINTS = {Precision.FP32: "f32", Precision.BF16: "bf16"}
 """OpenVINO's own names: of its precision hint, and of what a compiled layer runs at."""
+
+INTEGERS = frozenset({"u8", "i8"})
+"""What layers that compute in integers run at, by what they are given."""
 
 CONVOLUTION = "Convolution"
 
@@ -25,12 +28,12 @@ class OpenvinoRunner(Runner):
     accepts: ClassVar[frozenset[Format]] = frozenset({ONNX, OPENVINO})
 
     def targets(self) -> Sequence[Availability]:
-        """The CPU at fp32, and at bf16 where it has the instructions."""
-        return unless_refused(each(self.name, "cpu", HINTS), lambda: self._found(self._core()))
+        """The CPU at fp32 and int8, and at bf16 where it has the instructions."""
+        return unless_refused(each(self.name, "cpu", (*HINTS, Precision.INT8)), lambda: self._found(self._core()))
 
     def artifact_precision(self, target: Target) -> Precision:
-        """Always fp32: OpenVINO converts to bf16 when it compiles."""
-        return Precision.FP32
+        """Fp32, which OpenVINO converts to bf16 when it compiles; int8 has to be in the graph."""
+        return Precision.INT8 if target.precision is Precision.INT8 else Precision.FP32
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A model compiled for the tile shape of ``options``, at the target's precision; of planes alone."""
@@ -42,8 +45,9 @@ class OpenvinoRunner(Runner):
         return OpenvinoSession(core, artifact, target, options, entry.device_name or "CPU")
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
-        """In fp32, whatever the weights are stored as."""
-        return self.load(artifact, Target.of(self.name, "cpu", Precision.FP32), options)
+        """In fp32, whatever float the weights are stored as."""
+        precision = Precision.INT8 if artifact.artifact.precision is Precision.INT8 else Precision.FP32
+        return self.load(artifact, Target.of(self.name, "cpu", precision), options)
 
     def _core(self) -> Any:
         openvino = library("openvino", "esrbench[openvino]")
@@ -54,13 +58,13 @@ class OpenvinoRunner(Runner):
         with translated("openvino: asking for its CPU"):
             device_name = str(core.get_property("CPU", "FULL_DEVICE_NAME")).strip()
             can_bf16 = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        single, half = each(self.name, "cpu", HINTS)
+        single, half, integer = each(self.name, "cpu", (*HINTS, Precision.INT8))
         if can_bf16:
-            return usable((single, half), device_name, DeviceType.CPU)
+            return usable((single, half, integer), device_name, DeviceType.CPU)
         # Asked for bf16 on such a CPU, OpenVINO says nothing and runs fp32.
         reason = f"OpenVINO has no bf16 on this CPU ({device_name}); it would silently run fp32"
         remedy = "measure openvino@cpu:fp32, or use a CPU with AVX512-BF16 or AMX"
-        return (*usable((single,), device_name, DeviceType.CPU), *refused((half,), reason, remedy))
+        return (*usable((single, integer), device_name, DeviceType.CPU), *refused((half,), reason, remedy))
 
 
 class OpenvinoSession(Session):
@@ -70,9 +74,10 @@ class OpenvinoSession(Session):
         self, core: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, device_name: str
     ) -> None:
         self._target = target
+        self._artifact = artifact.artifact
         self._device_name = device_name
         self._config = {
-            "INFERENCE_PRECISION_HINT": HINTS[target.precision],
+            "INFERENCE_PRECISION_HINT": HINTS[_float_precision(core, target)],
             "INFERENCE_NUM_THREADS": options.threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
@@ -115,6 +120,9 @@ class OpenvinoSession(Session):
 
     def _check_precision(self) -> None:
         """Most convolutions must run as asked; OpenVINO may keep single ones beside an input or output in fp32."""
+        if self._target.precision is Precision.INT8:
+            self._refuse_float_convolutions()
+            return
         as_asked = self._layers.get(HINTS[self._target.precision], 0)
         if as_asked * 2 <= sum(self._layers.values()):
             raise PlacementError(
@@ -122,6 +130,24 @@ class OpenvinoSession(Session):
                 f"as {self._layers or 'something else'}",
                 "measure openvino@cpu:fp32",
             )
+
+    def _refuse_float_convolutions(self) -> None:
+        """Every convolution that the artifact holds in int8 must run in integers."""
+        asked = int(self._artifact.options.get(INT8_CONVOLUTIONS, "0"))
+        found = sum(count for precision, count in self._layers.items() if precision in INTEGERS)
+        if not asked or found < asked:
+            raise PlacementError(
+                f"{self._target}: {asked} convolutions are int8 in {self._artifact.files[0].name}, OpenVINO compiled "
+                f"them as {self._layers or 'something else'}",
+                "measure openvino@cpu:fp32",
+            )
+
+
+def _float_precision(core: Any, target: Target) -> Precision:
+    """Of an int8 graph's few float layers: bf16 where the CPU has it, as their rounding is far below that of bytes."""
+    if target.precision is not Precision.INT8:
+        return target.precision
+    return Precision.BF16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else Precision.FP32
 
 
 def _arithmetic(info: Any) -> str:
