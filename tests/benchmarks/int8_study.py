@@ -20,8 +20,9 @@ import onnx_ir
 import typer
 
 from esrbench import checkpoints, export, fidelity, images, plugins, zoo
+from esrbench.architecture import RRDBNetSpec
 from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, LocatedArtifact, describe_file
-from esrbench.exporter import ExportOptions, Model
+from esrbench.exporter import ExportOptions
 from esrbench.runner import LoadOptions, Session, Tiles, float_tiles
 from esrbench.target import Precision, Target
 from esrbench_exporters import calibration
@@ -133,12 +134,14 @@ def tell_layers(model_name: str, whole: LocatedArtifact, rounds: int) -> None:
     """What it costs and gains to keep more layers in float."""
     file = zoo.locate(model_name)
     model = checkpoints.read(file.path, file.name)
+    if not isinstance(model.spec, RRDBNetSpec):
+        return
     spans = calibration.convolution_spans(model, calibration.pictures(model))
     right = drawn({Precision.FP32: whole})
     typer.echo(
         f"\n| in float | {' | '.join(PHOTOS)} | onnxruntime ms | openvino ms |\n| :-- |{' --: |' * (len(PHOTOS) + 2)}"
     )
-    for title, kept in groups(model):
+    for title, kept in groups(model.spec):
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             artifact = variant(whole, spans, kept, Path(folder))
             sessions = {
@@ -152,22 +155,20 @@ def tell_layers(model_name: str, whole: LocatedArtifact, rounds: int) -> None:
         typer.echo(f"| {title} | {' | '.join(cells)} |")
 
 
-def groups(model: Model) -> Iterator[tuple[str, tuple[int, ...]]]:
+def groups(spec: RRDBNetSpec) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Title → convolutions that stay float; by their place in the order of execution."""
-    names = [name.removesuffix(".weight") for name, shape in model.spec.parameter_shapes().items() if len(shape) == 4]
+    names = [name.removesuffix(".weight") for name, shape in spec.parameter_shapes().items() if len(shape) == 4]
 
     def among(*starts: str) -> tuple[int, ...]:
         return tuple(place for place, name in enumerate(names) if name.startswith(starts))
 
-    yield "none", ()
-    yield "first", (0,)
-    yield "last", (-1,)
     yield "first and last (as exported)", ENDS
     yield "these and conv_hr", (*ENDS, *among("conv_hr"))
     yield "these and conv_up1, conv_up2", (*ENDS, *among("conv_up"))
     yield "these, conv_up1, conv_up2, conv_hr", (*ENDS, *among("conv_up", "conv_hr"))
     yield "these and conv_body", (*ENDS, *among("conv_body"))
     yield "these and the first block", (*ENDS, *among("body.0."))
+    yield "these and the last block", (*ENDS, *among(f"body.{spec.blocks - 1}."))
     yield "these and every conv5", (*ENDS, *(place for place, name in enumerate(names) if name.endswith("conv5")))
 
 
