@@ -26,6 +26,10 @@ OPENVINO = Format("openvino")
 SIDECAR = "artifact.json"
 
 
+INT8_CONVOLUTIONS = "int8_convolutions"
+"""In the options of an int8 artifact: how many convolutions a runtime must compute in integers. Others stay float."""
+
+
 class Interface(StrEnum):
     """What a graph takes and gives."""
 

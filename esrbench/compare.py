@@ -3,6 +3,7 @@
 from collections import Counter
 
 from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.fidelity import SAME_PICTURE_DB
 from esrbench.ratio import Ratio
 from esrbench.record import Case, Environment
 from esrbench.rounds import speed_ratio
@@ -42,7 +43,8 @@ def _headline(run: Run, rows: list[CaseSummary]) -> str:
         return _nothing_faster(best, rows[1:])
     sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
     beside = [row for row in rows[1:] if row.workload == best.workload]
-    return sentence + _upstream(run, best, beside) + _level(run, best, beside) + _full_precision(run, best, beside)
+    level = _level(run, best, beside) + _untraded(best, beside)
+    return sentence + _upstream(run, best, beside) + level + _full_precision(run, best, beside)
 
 
 def _speed(run: Run, best: CaseSummary) -> str:
@@ -72,7 +74,14 @@ def _throughput(row: CaseSummary) -> str:
 def _picture(row: CaseSummary) -> str:
     if row.psnr_db is None:
         return "draws a picture that was not compared"
+    if not _same_picture(row):
+        found = f"{decibel(row.psnr_db)} dB; the same picture has {SAME_PICTURE_DB:g} or more"
+        return f"but trades its picture for that ({found})"
     return "draws the identical picture" if row.mse == 0 else f"draws the same picture to {decibel(row.psnr_db)} dB"
+
+
+def _same_picture(row: CaseSummary) -> bool:
+    return row.psnr_db is not None and row.psnr_db >= SAME_PICTURE_DB
 
 
 def _memory(row: CaseSummary) -> str:
@@ -120,6 +129,14 @@ def _listed(rows: list[CaseSummary]) -> str:
 def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:
     base_case, head_case = (Case(target=row.target, workload=row.workload) for row in (base, head))
     return speed_ratio(run.launches, base_case, head_case)
+
+
+def _untraded(best: CaseSummary, beside: list[CaseSummary]) -> str:
+    """Beside a best one whose picture differs: the fastest with the same one, unless full precision names it."""
+    same = next((row for row in beside if _same_picture(row)), None)
+    if best.psnr_db is None or _same_picture(best) or same is None or same.target.precision is Precision.FP32:
+        return ""
+    return f"; the fastest that draws the same picture is {_named(same)}, to {decibel(same.psnr_db)} dB"
 
 
 def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:

@@ -25,6 +25,10 @@ _GATES_DB = {
     Precision.INT8: 28.0,  # about where a viewer begins to see it beside the reference
 }
 
+SAME_PICTURE_DB = 40.0
+"""From here on a picture that differs is called the same: the root mean square error is 1 % of the range, 2.6 of 255
+steps. No float precision's gate is below it; int8's is, so a target can pass its gate and still be a trade."""
+
 _VISIBLE = 1 / 255
 """A reference tile that varies by less is flat as an 8-bit picture: an output that is flat there is not wrong."""
 

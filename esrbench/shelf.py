@@ -28,7 +28,7 @@ class Recipe(Value, frozen=True, kw_only=True):
     exporter: str
     options: ExportOptions
     versions: dict[str, str]
-    code_sha256: str  # of the exporter's source: an edited exporter must not be answered from yesterday's shelf
+    code_sha256: str  # of the exporter's package: an edited exporter must not be answered from yesterday's shelf
     esrbench_version: str = __version__
 
     def key(self) -> str:
@@ -112,5 +112,8 @@ class Shelf:
 
 
 def _code_sha256(exporter: Exporter) -> str:
-    sources = [Path(inspect.getfile(type(exporter))), Path(folding.__file__), Path(__file__).with_name("model.py")]
+    """Of the exporter's module and those beside it in its package, which it may be written with."""
+    module = Path(inspect.getfile(type(exporter)))
+    written_with = sorted(module.parent.glob("*.py")) if "." in type(exporter).__module__ else [module]
+    sources = [*written_with, Path(folding.__file__), Path(__file__).with_name("model.py")]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()

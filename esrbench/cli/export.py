@@ -35,7 +35,7 @@ def export(
     ] = None,
     precisions: Annotated[
         list[Precision] | None,
-        typer.Option("--precision", metavar="fp32|fp16|bf16", help="Of the weights; repeatable. Default: fp32."),
+        typer.Option("--precision", metavar="fp32|fp16|bf16|int8", help="Of the weights; repeatable. Default: fp32."),
     ] = None,
     io: Annotated[
         Interface, typer.Option(help="float: planes in [0, 1]. image: RGB bytes in and out, for applications.")

@@ -1,8 +1,9 @@
 """ONNX: one file, with planes or pictures as input and output, any size or one."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from esrbench.artifact import ONNX, Interface
+from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, Interface
 from esrbench.errors import ExportError, UsageError
 from esrbench.exporter import (
     ExportedFiles,
@@ -17,6 +18,9 @@ from esrbench.target import Precision
 from esrbench_exporters.graph_shape import check_sides
 from esrbench_exporters.onnx_names import VALUES
 
+if TYPE_CHECKING:
+    import onnx_ir
+
 OPSET = 18
 """What torch's exporter writes without converting, and old enough for every runtime in use."""
 
@@ -30,12 +34,12 @@ class OnnxExporter(Exporter):
     """``NAME.onnx``. Planes have the weights' type; pictures are bytes whatever is inside."""
 
     format = ONNX
-    precisions = frozenset({Precision.FP32, Precision.FP16})
+    precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
     takes = frozenset({"io", "shape", "opset"})
 
     def versions(self) -> dict[str, str]:
-        """Of torch, whose exporter it is, and of what that writes with."""
-        return library_versions("torch", "onnx", "onnxscript", "onnx_ir")
+        """Of torch, whose exporter it is, of what that writes with, and of the photos that int8 is calibrated on."""
+        return library_versions("torch", "onnx", "onnxscript", "onnx_ir", "scikit-image")
 
     def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
         """Export through ``torch.export``, tidy the graph, name its origin in it, check the file."""
@@ -49,12 +53,13 @@ class OnnxExporter(Exporter):
         opset = options.opset or OPSET
         written = traced(model, options, opset)
         tidy(written)
+        rounded = _rounded(written, model) if options.precision is Precision.INT8 else {}
         describe(written, model, options)
         path = out_dir / f"{artifact_stem(model, options)}.onnx"
         onnx_ir.save(written, path)
         _check(path, opset)
         given, made = VALUES[options.io]
-        chosen = {"opset": str(opset), "input": given, "output": made}
+        chosen = {"opset": str(opset), "input": given, "output": made} | rounded
         return ExportedFiles(paths=(path,), options=chosen, versions=self.versions())
 
 
@@ -69,6 +74,23 @@ def _check_request(model: Model, options: ExportOptions) -> None:
         )
     if options.io is Interface.FLOAT:
         check_sides(model, options, "with --io image the graph pads by itself")
+
+
+def _rounded(written: "onnx_ir.Model", model: Model) -> dict[str, str]:
+    """Round the graph to 8 bits; says how, as far as that decides the picture."""
+    from esrbench_exporters import calibration  # noqa: PLC0415
+    from esrbench_exporters.onnx_quantised import quantise  # noqa: PLC0415
+    from esrbench_exporters.onnx_tidying import tidy  # noqa: PLC0415
+
+    given = calibration.pictures(model)
+    count = quantise(written, calibration.convolution_spans(model, given))
+    tidy(written)  # the float weights have no reader now
+    return {
+        INT8_CONVOLUTIONS: str(count),
+        "float_layers": "first and last convolution, residual sums",
+        "calibration": f"lowest and highest value in {len(given)} crops of {', '.join(calibration.PHOTOS)}",
+        "calibration_sha256": calibration.identity(given),
+    }
 
 
 def _check(path: Path, opset: int) -> None:

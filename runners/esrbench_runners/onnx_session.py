@@ -1,7 +1,9 @@
 """ONNX Runtime, on the CPU and on CUDA."""
 
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import msgspec
@@ -20,6 +22,7 @@ from esrbench.target import Precision, Target
 from esrbench.translation import translated
 from esrbench_runners import onnx_cpu, onnx_cuda
 from esrbench_runners.onnx_cuda import DeviceTensors
+from esrbench_runners.onnx_kernels import operations, refuse_float_convolutions
 
 _PRECISIONS = {np.float16: Precision.FP16, np.float32: Precision.FP32}
 
@@ -33,7 +36,7 @@ class OnnxruntimeRunner(Runner):
     name: ClassVar[str] = "onnxruntime"
     accepts: ClassVar[frozenset[Format]] = frozenset({ONNX})
 
-    _CPU = (Precision.FP32,)
+    _CPU = (Precision.FP32, Precision.INT8)
     _CUDA = (Precision.FP32, Precision.TF32, Precision.FP16)
 
     def targets(self) -> Sequence[Availability]:
@@ -120,8 +123,11 @@ class OnnxSession(Session):
         self._provider = self._asked.name
         if target.device_kind == "cuda" and hasattr(runtime, "preload_dlls"):
             runtime.preload_dlls()  # finds the CUDA libraries of torch's wheels
+        self._integer = artifact.artifact.precision is Precision.INT8
+        self._kernels: dict[str, int] = {}
         with translated(f"{target}: loading {artifact.path()}"):
-            self._session = self._open(str(artifact.path()))
+            path = str(artifact.path())
+            self._session = self._open_integers(path) if self._integer else self._open(path)
         self._input = self._session.get_inputs()[0]
         self._dtype = np.float16 if self._input.type == "tensor(float16)" else np.float32
         self._artifact = artifact.artifact
@@ -176,10 +182,13 @@ class OnnxSession(Session):
         if elsewhere or self._session.get_providers()[0] != self._provider:
             found = nodes or self._session.get_providers()
             raise PlacementError(f"{self._target}: {self._provider} was asked for, the session has {found}")
-        precision = self._artifact.precision if self._artifact.io is Interface.IMAGE else _PRECISIONS[self._dtype]
+        planes = self._artifact.io is Interface.FLOAT and not self._integer
+        precision = _PRECISIONS[self._dtype] if planes else self._artifact.precision
         tf32 = self._target.precision is Precision.TF32
         if precision is not (Precision.FP32 if tf32 else self._target.precision):
             raise PlacementError(f"{self._target}: the artifact is {precision.value}", "export it again")
+        if self._integer:
+            refuse_float_convolutions(self._target, self._artifact, self._kernels)
         on_gpu = self._target.device_kind == "cuda"
         self._check_options()
         return Placement(
@@ -187,7 +196,7 @@ class OnnxSession(Session):
             device_type=DeviceType.GPU if on_gpu else DeviceType.CPU,
             provider=self._provider,
             precision=Precision.TF32 if tf32 else self._arithmetic(precision),
-            nodes=nodes,
+            nodes=self._kernels or nodes,
             options=self._options() | dict(self.facts),
             versions={"onnxruntime": self._runtime.__version__},
         )
@@ -197,13 +206,23 @@ class OnnxSession(Session):
         self._tensors = None
         del self._session
 
-    def _open(self, path: str) -> Any:
+    def _open_integers(self, path: str) -> Any:
+        """A session and its kernels: onnxruntime makes those of integers after it assigned nodes to providers."""
+        with tempfile.TemporaryDirectory() as scratch:
+            optimized = Path(scratch) / "optimized.onnx"
+            session = self._open(path, optimized)
+            self._kernels = operations(optimized)
+        return session
+
+    def _open(self, path: str, optimized: Path | None = None) -> Any:
         settings = self._runtime.SessionOptions()
         settings.intra_op_num_threads = self._threads
         settings.inter_op_num_threads = 1
         settings.execution_mode = self._runtime.ExecutionMode.ORT_SEQUENTIAL
         settings.log_severity_level = ERRORS_ONLY
         settings.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        if optimized is not None:
+            settings.optimized_model_filepath = str(optimized)
         if self._target.device_kind == "cpu":
             onnx_cpu.apply(self._settings, settings, self._runtime)
             return self._runtime.InferenceSession(path, settings, providers=[self._provider], enable_fallback=False)

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from esrbench.artifact import ONNX, OPENVINO, Format, Interface, LocatedArtifact
+from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, OPENVINO, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
 from esrbench.errors import PlacementError, UnavailableError
 from esrbench.layout import to_planes, to_tiles
@@ -22,12 +22,17 @@ NEEDS = {
 }
 """What OpenVINO calls a CPU's capability, and the instructions that give it to one."""
 
+OFFERED = (*HINTS, Precision.INT8)
+
 CANDIDATES = (
     DEFAULT,
     Settings(values={"ENABLE_CPU_PINNING": "NO"}),
     Settings(values={"ENABLE_HYPER_THREADING": "YES"}),
 )
 """Threads that may wander from core to core; and two of them on a core that offers it."""
+
+INTEGERS = frozenset({"u8", "i8"})
+"""What layers that compute in integers run at, by what they are given."""
 
 CONVOLUTION = "Convolution"
 
@@ -39,12 +44,12 @@ class OpenvinoRunner(Runner):
     accepts: ClassVar[frozenset[Format]] = frozenset({ONNX, OPENVINO})
 
     def targets(self) -> Sequence[Availability]:
-        """The CPU at fp32, and at bf16 and fp16 where it has the instructions."""
-        return unless_refused(each(self.name, "cpu", HINTS), lambda: self._found(self._core()))
+        """The CPU at fp32 and int8, and at bf16 and fp16 where it has the instructions."""
+        return unless_refused(each(self.name, "cpu", OFFERED), lambda: self._found(self._core()))
 
     def artifact_precision(self, target: Target) -> Precision:
-        """Always fp32: OpenVINO converts to halves when it compiles."""
-        return Precision.FP32
+        """Fp32, which OpenVINO converts to halves when it compiles; int8 has to be in the graph."""
+        return Precision.INT8 if target.precision is Precision.INT8 else Precision.FP32
 
     def candidates(self, target: Target) -> Sequence[Settings]:
         """How its threads lie on the cores."""
@@ -65,8 +70,9 @@ class OpenvinoRunner(Runner):
         return OpenvinoSession(core, artifact, target, options, device_name)
 
     def load_for_proof(self, artifact: LocatedArtifact, options: LoadOptions) -> Session:
-        """In fp32, whatever the weights are stored as."""
-        return self.load(artifact, Target.of(self.name, "cpu", Precision.FP32), options)
+        """In fp32, whatever float the weights are stored as."""
+        precision = Precision.INT8 if artifact.artifact.precision is Precision.INT8 else Precision.FP32
+        return self.load(artifact, Target.of(self.name, "cpu", precision), options)
 
     def _core(self) -> Any:
         openvino = library("openvino", "esrbench[openvino]")
@@ -79,7 +85,7 @@ class OpenvinoRunner(Runner):
             capabilities = frozenset(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
         return [
             entry
-            for target in each(self.name, "cpu", HINTS)
+            for target in each(self.name, "cpu", OFFERED)
             for entry in _availability(target, device_name, capabilities)
         ]
 
@@ -104,10 +110,11 @@ class OpenvinoSession(Session):
         self, core: Any, artifact: LocatedArtifact, target: Target, options: LoadOptions, device_name: str
     ) -> None:
         self._target = target
+        self._artifact = artifact.artifact
         self._device_name = device_name
         self._config: Mapping[str, str] = {
             **options.settings.over(self.DEFAULTS),
-            "INFERENCE_PRECISION_HINT": HINTS[target.precision],
+            "INFERENCE_PRECISION_HINT": HINTS[_float_precision(core, target)],
             "INFERENCE_NUM_THREADS": str(options.threads),
         }
         with translated(f"{target}: loading {artifact.path()}"):
@@ -148,6 +155,9 @@ class OpenvinoSession(Session):
 
     def _check_precision(self) -> None:
         """Most convolutions must run as asked; OpenVINO may keep single ones beside an input or output in fp32."""
+        if self._target.precision is Precision.INT8:
+            self._refuse_float_convolutions()
+            return
         as_asked = self._layers.get(HINTS[self._target.precision], 0)
         if as_asked * 2 <= sum(self._layers.values()):
             raise PlacementError(
@@ -155,6 +165,24 @@ class OpenvinoSession(Session):
                 f"as {self._layers or 'something else'}",
                 f"measure {Target.of(self._target.runtime, 'cpu', Precision.FP32)}",
             )
+
+    def _refuse_float_convolutions(self) -> None:
+        """Every convolution that the artifact holds in int8 must run in integers."""
+        asked = int(self._artifact.options.get(INT8_CONVOLUTIONS, "0"))
+        found = sum(count for precision, count in self._layers.items() if precision in INTEGERS)
+        if not asked or found < asked:
+            raise PlacementError(
+                f"{self._target}: {asked} convolutions are int8 in {self._artifact.files[0].name}, OpenVINO compiled "
+                f"them as {self._layers or 'something else'}",
+                "measure openvino@cpu:fp32",
+            )
+
+
+def _float_precision(core: Any, target: Target) -> Precision:
+    """Of an int8 graph's few float layers: bf16 where the CPU has it, as their rounding is far below that of bytes."""
+    if target.precision is not Precision.INT8:
+        return target.precision
+    return Precision.BF16 if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else Precision.FP32
 
 
 SHOWN = ("NUM_STREAMS", "ENABLE_CPU_PINNING")

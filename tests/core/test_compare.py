@@ -240,3 +240,38 @@ def test_with_several_workloads_each_is_compared_with_its_own_reference(tmp_path
     run = write_run(tmp_path / "run", launches, workloads=workloads)
     assert [row.speedup for row in summarise(run)] == pytest.approx([1.0, 1.0, 2.0, 4.0])
     assert "with tiles of 96 px in batches of 2, `openvino@cpu:bf16` is 4.00×" in answer(run)
+
+
+def test_an_answer_does_not_sell_a_picture_that_differs_as_the_same(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0], fidelity=fidelity(0.0)),
+        *rounds_of("openvino@cpu:int8", [0.25, 0.25, 0.25], fidelity=fidelity(10**-3.31)),
+        *rounds_of(FAST, [0.5, 0.5, 0.5], fidelity=fidelity(1e-5)),
+        *rounds_of(FULL, [0.8, 0.8, 0.8], fidelity=fidelity(1e-12)),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert "`openvino@cpu:int8` is 4.00× as fast as" in text
+    assert ", but trades its picture for that (33.1 dB; the same picture has 40 or more) and peaks at" in text
+    assert "draws the same picture to 33.1" not in text
+    assert "; the fastest that draws the same picture is `openvino@cpu:bf16` at 2.00×" in text
+    assert "; the fastest at full precision is `ncnn@cpu:fp32` at 1.25×" in text
+
+
+def test_a_traded_picture_beside_full_precision_alone_names_it_once(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0], fidelity=fidelity(0.0)),
+        *rounds_of("openvino@cpu:int8", [0.25, 0.25, 0.25], fidelity=fidelity(1e-3)),
+        *rounds_of(FULL, [0.8, 0.8, 0.8], fidelity=fidelity(1e-12)),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert text.count(f"`{FULL}`") == 1
+
+
+def test_an_int8_picture_as_good_as_a_float_one_is_no_trade(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0], fidelity=fidelity(0.0)),
+        *rounds_of("openvino@cpu:int8", [0.25, 0.25, 0.25], fidelity=fidelity(10**-4.2)),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert "draws the same picture to 42.0 dB" in text
+    assert "trades" not in text

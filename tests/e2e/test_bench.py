@@ -32,7 +32,9 @@ def test_every_cpu_runtime_draws_the_reference_and_cuda_says_why_not(esrbench, t
 
 def _is_whole(launch):
     target = launch.case.target
-    assert fidelity.psnr_db(launch.fidelity.mse) >= (100 if target.precision is Precision.FP32 else 40)
+    assert fidelity.psnr_db(launch.fidelity.mse) >= (
+        100 if target.precision is Precision.FP32 else fidelity.gate_db(target.precision)
+    )
     assert launch.placement.precision is target.precision
     assert launch.placement.device_name
     assert launch.samples.cold_ns > launch.samples.load_ns + launch.samples.first_tile_ns

@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 import subprocess
@@ -124,6 +125,20 @@ def test_an_edited_exporter_exports_again(checkpoint, monkeypatch):
     before = shelf.recipe("tiny", "0" * 64, exporter, ExportOptions()).key()
     monkeypatch.setattr(shelf, "_code_sha256", lambda _: "edited")
     assert shelf.recipe("tiny", "0" * 64, exporter, ExportOptions()).key() != before
+
+
+def test_an_edited_module_of_an_exporters_package_exports_again(tmp_path, monkeypatch):
+    package = tmp_path / "some_exporters"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "steps.py").write_text("STEPS = 255")
+    (package / "one.py").write_text("class Exporter:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    exporter = importlib.import_module("some_exporters.one").Exporter()
+    before = shelf._code_sha256(exporter)
+    assert shelf._code_sha256(exporter) == before
+    (package / "steps.py").write_text("STEPS = 127")
+    assert shelf._code_sha256(exporter) != before
 
 
 def test_a_damaged_artifact_is_exported_again(checkpoint):

@@ -28,9 +28,12 @@ OPTIONS = LoadOptions(threads=1, tile_shape=(1, 8, 8))
         ("ncnn", ["ncnn@cpu:fp32", "ncnn@cpu:bf16", "ncnn@vulkan:fp32", "ncnn@vulkan:fp16"]),
         (
             "onnxruntime",
-            ["onnxruntime@cpu:fp32", "onnxruntime@cuda:fp32", "onnxruntime@cuda:tf32", "onnxruntime@cuda:fp16"],
+            [
+                *("onnxruntime@cpu:fp32", "onnxruntime@cpu:int8"),
+                *("onnxruntime@cuda:fp32", "onnxruntime@cuda:tf32", "onnxruntime@cuda:fp16"),
+            ],
         ),
-        ("openvino", ["openvino@cpu:fp32", "openvino@cpu:bf16", "openvino@cpu:fp16"]),
+        ("openvino", ["openvino@cpu:fp32", "openvino@cpu:bf16", "openvino@cpu:fp16", "openvino@cpu:int8"]),
     ],
 )
 def test_a_runtime_that_is_not_installed_lists_its_targets_and_what_to_install(
