@@ -138,6 +138,8 @@ def test_a_batch_of_another_shape_is_one_clear_error(get_artifact: GetArtifact) 
         RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
         RuntimeError("std::bad_alloc"),
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("Check 'ptr' failed at cpu_memory.cpp:257: Failed to allocate 301989888 bytes of memory"),
+        RuntimeError("CUDA error: CUDA_ERROR_OUT_OF_MEMORY"),
         RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9"),
     ],
 )
@@ -145,6 +147,13 @@ def test_memory_that_ran_out_is_told_apart(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError, match="torch: a batch failed") as caught, translated("torch: a batch"):
         raise error
     assert caught.value.__cause__ is error
+
+
+def test_memory_that_ran_out_is_told_by_its_own_line_however_much_stands_before_it() -> None:
+    said = "The following operation failed in the TorchScript interpreter.\n" + "code\n" * 500
+    named = r"^x failed: DefaultCPUAllocator: can't allocate memory: 9 bytes$"
+    with pytest.raises(OutOfMemoryError, match=named), translated("x"):
+        raise RuntimeError(f"{said}DefaultCPUAllocator: can't allocate memory: 9 bytes\n")
 
 
 def test_other_errors_keep_their_message_and_our_own_pass_through() -> None:
