@@ -113,7 +113,7 @@ def workload_of(run: Run, case: Case) -> Workload:
 def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
     """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
     workload = workload_of(run, case)
-    output_mpix = workload.width_px * workload.height_px * run.record.model.spec.scale**2 / 1e6
+    output_mpix = workload.copies * workload.width_px * workload.height_px * run.record.model.spec.scale**2 / 1e6
     return {round_: output_mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
 
 

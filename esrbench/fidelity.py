@@ -57,6 +57,16 @@ def measure(output: Floats, reference: Floats, plan: TilePlan, scale: int) -> Fi
     )
 
 
+def worst(copies: Floats, reference: Floats) -> Floats:
+    """Of ``(copies, N, sH, sW, 3)`` the one that differs most from ``(N, sH, sW, 3)``; NaN differs most of all."""
+    if len(copies) == 1:
+        only: Floats = copies[0]
+        return only
+    errors = [float(np.mean((copy - reference) ** 2)) for copy in copies]
+    most: Floats = copies[max(range(len(copies)), key=lambda index: (math.isnan(errors[index]), errors[index]))]
+    return most
+
+
 def psnr_db(mse: float) -> float:
     """Peak signal-to-noise ratio of values whose range is 1: ``10 log10(1 / mse)``; infinite for identical pictures.
 
