@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.case_summary import CaseSummary, in_brief, ranking, summarise
 from esrbench.report.columns import shown_briefly
 from esrbench.report.findings import Gap, gaps, trust
 from esrbench.store import Run
@@ -16,7 +16,7 @@ def terminal_table(run: Run) -> RenderableType:
     """The ranked cases, fastest first, how far to trust them, and what was not measured and why. Fits 80 columns."""
     rows = ranking(summarise(run))
     missing = [_reason(gap) for gap in gaps(rows)]
-    ranked = [row for row in rows if row.ranked]
+    ranked = in_brief([row for row in rows if row.ranked])
     return Group(_table(ranked), *(Text(f"\n{note}") for note in trust(run)), *missing) if ranked else Group(*missing)
 
 
