@@ -116,6 +116,8 @@ def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> s
 
 
 def _named(row: CaseSummary) -> str:
+    if row.speedup is None:
+        return f"`{row.label}` at {_throughput(row)}"
     found = interval(row.speedup_low, row.speedup_high)
     return f"`{row.label}` at {times(row.speedup)}{f' ({found})' if found else ''}"
 

@@ -110,7 +110,7 @@ class Harness:
         return True
 
     def _first_round(self, launcher: Launcher) -> None:
-        """Launch every case once: small tiles before large ones, those known to be slow after, a sweep last."""
+        """Launch every case once: small tiles before large ones, then a sweep, those known to be slow last."""
         order = schedule.shuffled(self._plan.launchable, 0, self._suite.seed)
         cases = self._without_launched(sorted(order, key=self._turn), 0)
         for position, case in enumerate(cases):
@@ -129,7 +129,7 @@ class Harness:
     def _turn(self, case: Case) -> tuple[bool, bool, int]:
         """When a case is launched in round one; cases alike keep their random order."""
         in_sweep = self._plan.is_in_sweep(case) and case in self._plan.once
-        return in_sweep, case in self._plan.late, self._plan.size_px(case)
+        return case in self._plan.late, in_sweep, self._plan.size_px(case)
 
     def _further_round(self, launcher: Launcher, round_: int) -> bool:
         """Launch again what fits the budget; False where that is the end."""

@@ -176,7 +176,7 @@ def _asked(suite: Suite) -> tuple[Availability, ...]:
 
 def _is_wanted(target: Target, suite: Suite) -> bool:
     on_device = not suite.devices or target.device_kind in suite.devices
-    return on_device and not (suite.omit and is_named(target, suite.omit))
+    return on_device and is_named(target, suite.only)
 
 
 def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:

@@ -57,6 +57,7 @@ class Sweep(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.tiles or not self.batches:
             raise UsageError("a [sweep] needs at least one of tiles and one of batches")
+        self.plans()
 
     def plans(self) -> tuple[WorkloadPlan, ...]:
         """A workload for each tile and batch, small ones first."""
@@ -84,7 +85,7 @@ class Suite(Value, frozen=True, kw_only=True):
     workloads: tuple[WorkloadPlan, ...] = ()
     sweep: Sweep | None = None
     targets: tuple[str, ...] = ()  # empty: every target of every runtime
-    omit: tuple[str, ...] = ()  # where `targets` is empty: targets that are left out; shell patterns
+    only: tuple[str, ...] = ()  # where `targets` is empty: of all those these alone; shell patterns; empty: all
     devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
     on_request: bool = False  # where `targets` is empty: also runtimes that are slow to prepare
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up

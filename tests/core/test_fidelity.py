@@ -168,3 +168,12 @@ def test_importing_it_loads_nothing_heavy() -> None:
     code = "import sys, esrbench.fidelity; print({'scipy', 'skimage', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_of_several_copies_the_worst_is_compared_and_nan_is_worst_of_all():
+    right = np.full((1, 4, 4, 3), 0.5, np.float32)
+    copies = np.stack([right, right + 0.1, right + 0.01])
+    assert fidelity.worst(copies, right) is not None
+    np.testing.assert_array_equal(fidelity.worst(copies, right), copies[1])
+    copies[2, 0, 0, 0, 0] = np.nan
+    np.testing.assert_array_equal(fidelity.worst(copies, right), copies[2])
