@@ -1,7 +1,7 @@
 """Speed against memory: what nothing beats in both over all targets, then each target's tiles and batches."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import matplotlib as mpl
 import msgspec
@@ -56,11 +56,12 @@ class _Canvas(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def frontier_png(run: Run, theme: Theme) -> bytes | None:
-    """The chart of a run with more than one tile or batch; None for any other, and where nothing was measured."""
-    found = groups(spots(run)) if has_sizes(run) else ()
+    """The chart of a run of several tiles or batches; None for any other, and where there is nothing to compare."""
+    found = [group for group in groups(spots(run)) if len(group) > 1] if has_sizes(run) else []
     if not found:
         return None
-    rows = [1 + math.ceil(len(_by_target(group)) / COLUMNS) for group in found]
+    lost = out_of_memory(run)
+    rows = [1 + math.ceil(len(_worth_a_panel(group, lost)) / COLUMNS) for group in found]
     heights = [height for count in rows for height in (OVERVIEW_IN, *[PANEL_IN] * (count - 1))]
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 9}):
         size_in = (WIDTH_IN, sum(heights) + 0.4)
@@ -69,7 +70,7 @@ def frontier_png(run: Run, theme: Theme) -> bytes | None:
         canvas = _Canvas(
             figure=figure,
             grid=GridSpec(sum(rows), COLUMNS, figure=figure, height_ratios=heights),
-            lost=out_of_memory(run),
+            lost=lost,
             colours=runtime_colours(spot.target.runtime for group in found for spot in group),
             theme=theme,
         )
@@ -83,7 +84,7 @@ def frontier_png(run: Run, theme: Theme) -> bytes | None:
 def _draw_group(canvas: _Canvas, row: int, group: Sequence[Spot]) -> list[_Panel]:
     """All spots of one kind of memory, from grid row ``row`` on."""
     panels = [_draw_overview(canvas.panel(row, slice(None), "every target"), group, canvas)]
-    for number, (target, own) in enumerate(_by_target(group).items()):
+    for number, (target, own) in enumerate(_worth_a_panel(group, canvas.lost).items()):
         axis = canvas.panel(row + 1 + number // COLUMNS, number % COLUMNS, str(target))
         panels.append(_draw_target(axis, own, canvas))
     for panel in panels:
@@ -148,6 +149,11 @@ def _scale(axis: Axes, memory_gb: Sequence[float], theme: Theme) -> None:
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.grid(axis="y", color=theme.grid, linewidth=0.6)
+
+
+def _worth_a_panel(group: Sequence[Spot], lost: Container[Target]) -> dict[Target, list[Spot]]:
+    """The targets of several sizes, measured or out of memory; the others have their name in the overview."""
+    return {target: own for target, own in _by_target(group).items() if len(own) > 1 or target in lost}
 
 
 def _by_target(group: Sequence[Spot]) -> dict[Target, list[Spot]]:
