@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Container, Mapping, Sequence
+from itertools import pairwise
 
 import matplotlib as mpl
 import msgspec
@@ -29,6 +30,7 @@ CAPTION = (
 COLUMNS = 3
 OVERVIEW_IN = 3.6
 PANEL_IN = 2.3
+LINE_STEPS = 24
 KINDS = {False: "peak resident memory of the process, GB", True: "device memory in use, GB"}
 
 
@@ -106,7 +108,7 @@ def _draw_overview(axis: Axes, group: Sequence[Spot], canvas: _Canvas) -> _Panel
     return _Panel(
         axis=axis,
         named=[_point(spot, f"{spot.target} {spot.size}") for spot in named],
-        unnamed=[_point(spot) for spot in group if spot not in named],
+        unnamed=[*(_point(spot) for spot in group if spot not in named), *_along(best)],
     )
 
 
@@ -122,7 +124,7 @@ def _draw_target(axis: Axes, own: Sequence[Spot], canvas: _Canvas) -> _Panel:
         text = f"✕ out of memory: {', '.join(canvas.lost[target])}"
         at = (0.98, 0.03)
         axis.annotate(text, at, xycoords="axes fraction", ha="right", va="bottom", fontsize=8, color=canvas.theme.text)
-    return _Panel(axis=axis, named=[_point(spot, spot.size) for spot in own], unnamed=[])
+    return _Panel(axis=axis, named=[_point(spot, spot.size) for spot in own], unnamed=_along(best))
 
 
 def _mark(axis: Axes, spot: Spot, colour: str, *, filled: bool, alpha: float) -> None:
@@ -140,10 +142,24 @@ def _point(spot: Spot, text: str = "") -> Point:
     return Point(x=spot.memory_mb / 1000, y=spot.throughput_mpix_s, text=text)
 
 
+def _along(best: Sequence[Spot]) -> list[Point]:
+    """Points of the line through these spots, on whose logarithmic axis it is straight: no name is to lie on it."""
+    steps = [step / LINE_STEPS for step in range(1, LINE_STEPS)]
+    return [
+        Point(
+            x=start.memory_mb / 1000 * (end.memory_mb / start.memory_mb) ** step,
+            y=start.throughput_mpix_s + (end.throughput_mpix_s - start.throughput_mpix_s) * step,
+            text="",
+        )
+        for start, end in pairwise(best)
+        for step in steps
+    ]
+
+
 def _scale(axis: Axes, memory_gb: Sequence[float], theme: Theme) -> None:
     """The same logarithmic axis for all panels of a group."""
     axis.set_xscale("log")
-    axis.set_xlim(min(memory_gb) / 1.25, max(memory_gb) * 1.25)
+    axis.set_xlim(min(memory_gb) / 1.4, max(memory_gb) * 1.4)
     axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(NullLocator())
