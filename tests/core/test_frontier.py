@@ -1,14 +1,17 @@
 """Speed against memory: what nothing beats, what is fastest within a budget, and what ran out of memory."""
 
+import io
+
 import numpy as np
 import pytest
 from recorded import TORCH, failed, launch, memory, placement, samples, workload, write_run
+from rich.console import Console
 
 from esrbench.case_summary import in_brief, ranking, summarise
 from esrbench.compare import answer
 from esrbench.frontier import Spot, choices, frontier, large_picture_mpix_s, out_of_memory, spots
 from esrbench.record import Status
-from esrbench.report import render
+from esrbench.report import render, terminal_table
 from esrbench.report.frontier_text import budget_rows
 from esrbench.report.summary import summary_md
 from esrbench.runner import DeviceType
@@ -110,6 +113,12 @@ def test_the_table_names_the_fastest_within_each_budget(run):
     rows = [(budget, target, tile) for budget, target, tile, *_ in budget_rows(run)]
     assert rows == [("0.5 GB of RAM", TORCH, "64"), ("1 GB of RAM", TORCH, "128"), ("2 GB of RAM", NCNN, "128")]
     assert "| 1 GB of RAM | torch@cpu:fp32 | 128 |" in summary_md([run])
+
+
+def test_the_terminal_names_them_too(run):
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal_table(run))
+    assert "2 GB of RAM: ncnn@cpu:fp32, tile 128, batch 1:" in console.export_text()
 
 
 def test_a_run_with_one_size_has_no_frontier(tmp_path):

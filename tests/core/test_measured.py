@@ -1,9 +1,15 @@
 """What a recorded run recommends, and what it must not be asked for."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from recorded import TORCH, environment, launch, memory, samples, workload, write_run
+from typer.testing import CliRunner
 
+from esrbench import upscale
+from esrbench.cli import app
+from esrbench.cli import upscale as command  # noqa: F401  (registers the command)
 from esrbench.errors import UsageError
 from esrbench.measured import memory_gb, recommended
 
@@ -56,6 +62,25 @@ def test_another_machine_or_other_weights_are_refused(run):
         asked(run, here=environment(["a GPU"]))
     with pytest.raises(UsageError, match="other weights"):
         asked(run, weights="cd" * 32)
+
+
+def test_auto_becomes_what_was_measured_and_what_was_asked_for_stays(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(upscale.environment, "describe", lambda: HERE)
+    monkeypatch.setattr(upscale.zoo, "open_rgb_model", lambda model: SimpleNamespace(weights_sha256=WEIGHTS))
+    asked_for = upscale.Request(
+        source=tmp_path / "a.png", destination=tmp_path / "b.png", threads=1, run=run.folder, memory_gb=0.5
+    )
+    said = []
+    made = upscale._as_measured(asked_for, said.append)
+    assert (made.target, made.tile, made.halo) == (TORCH, 64, 8)
+    assert "0.40 GB beside the picture itself" in said[0]
+    assert upscale._as_measured(msgspec.structs.replace(asked_for, halo=20), said.append).halo == 20
+
+
+def test_a_memory_budget_without_a_run_is_refused_not_guessed():
+    done = CliRunner().invoke(app, ["upscale", "a.png", "b.png", "--memory", "2G"])
+    assert isinstance(done.exception, UsageError)
+    assert "measured, not guessed" in str(done.exception)
 
 
 @pytest.mark.parametrize(("text", "expected"), [("2G", 2), ("1.5GB", 1.5), ("800m", 0.8), (" 4 g ", 4)])
