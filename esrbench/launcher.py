@@ -120,7 +120,7 @@ class Launcher:
         for file in (answer, measured_file(answer)):
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
-        watch = MemoryWatch(job.workload)
+        watch = MemoryWatch(job.target, job.workload)
         ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
         if ended.exit_code == CANNOT_WRITE:
             raise OutputError(f"a launch could not write its files: {last_line(log) or f'see {self._scratch}'}")

@@ -11,10 +11,12 @@ from esrbench.target import Target
 from esrbench.wording import gigabytes
 
 
-def room_for(target: Target) -> Room:
-    """What a launch of ``target`` has: its device's free memory where that can be told, else the process's own room."""
+def room_for(target: Target) -> Room | None:
+    """What a launch of ``target`` has: on a CPU the process's room, else what its device has free, if that is told."""
+    if target.device_kind == "cpu":
+        return host_room()
     free_bytes = device_free_bytes(target)
-    return host_room() if free_bytes is None else Room(bytes=free_bytes, bound=Bound.DEVICE)
+    return None if free_bytes is None else Room(bytes=free_bytes, bound=Bound.DEVICE)
 
 
 def host_room(group: MemoryGroup | None = None) -> Room:
@@ -29,10 +31,10 @@ def host_room(group: MemoryGroup | None = None) -> Room:
     return min(found, key=lambda room: room.bytes)
 
 
-def not_enough(workload: Workload, room: Room, said: str) -> str:
+def not_enough(workload: Workload, room: Room | None, said: str) -> str:
     """``out of memory at tile 192, batch 2, with 3.00 GB (address-space limit): std::bad_alloc``."""
-    had = f"{gigabytes(room.bytes / 1e6)} ({room.bound.value})"
-    return f"out of memory at tile {workload.tile_px}, batch {workload.batch}, with {had}: {said}"
+    had = f", with {gigabytes(room.bytes / 1e6)} ({room.bound.value})" if room else ""
+    return f"out of memory at tile {workload.tile_px}, batch {workload.batch}{had}: {said}"
 
 
 def _address_space_bytes() -> int | None:

@@ -13,6 +13,7 @@ from esrbench.job import Outcome
 from esrbench.memory_room import host_room, not_enough
 from esrbench.process import Ended
 from esrbench.record import Bound, Room, Status
+from esrbench.target import Target
 
 DIED = Outcome(status=Status.CRASHED, reason="the process died")
 
@@ -40,6 +41,10 @@ def second(tmp_path):
     made.write(made.root / "slice" / "memory.max", "3000000000\n")
     made.write(made.root / "slice" / "job" / "memory.events", "low 0\noom 1\noom_kill 4\n")
     return made
+
+
+def watching(machine, on=None, target="ncnn@cpu:fp32"):
+    return MemoryWatch(Target(target), on or workload(), machine.group)
 
 
 def ended(exit_code):
@@ -70,7 +75,7 @@ def test_a_system_that_tells_nothing_has_no_limit_and_no_count(tmp_path):
 
 
 def test_a_kill_is_for_memory_where_the_kernel_counted_one(second, tmp_path):
-    watch = MemoryWatch(workload("t192b2", tile=192, batch=2), second.group)
+    watch = watching(second, workload("t192b2", tile=192, batch=2))
     second.write(second.root / "slice" / "job" / "memory.events", "low 0\noom 2\noom_kill 5\n")
     found = watch.judged(DIED, ended(-signal.SIGKILL), log(tmp_path, ""))
     assert found.status is Status.OOM
@@ -79,20 +84,27 @@ def test_a_kill_is_for_memory_where_the_kernel_counted_one(second, tmp_path):
 
 
 def test_a_kill_that_nobody_counted_stays_a_crash(second, tmp_path):
-    watch = MemoryWatch(workload(), second.group)
+    watch = watching(second)
     assert watch.judged(DIED, ended(-signal.SIGKILL), log(tmp_path, "all well")) is DIED
 
 
 def test_last_words_of_memory_before_an_abort_are_proof(second, tmp_path):
-    watch = MemoryWatch(workload(), second.group)
+    watch = watching(second)
     said = log(tmp_path, "start\nterminate called after throwing an instance of 'std::bad_alloc'\n  what(): x\n")
     found = watch.judged(DIED, ended(-signal.SIGABRT), said)
     assert found.status is Status.OOM
     assert "was killed by SIGABRT after it said: terminate called" in found.reason
 
 
+def test_a_device_that_ran_out_of_memory_is_not_said_to_have_had_the_machines(second, tmp_path):
+    watch = watching(second, target="ncnn@vulkan:fp16")
+    found = watch.judged(DIED, ended(-signal.SIGSEGV), log(tmp_path, "vkAllocateMemory failed -2\n"))
+    assert found.room is None
+    assert found.reason.startswith("out of memory at tile 48, batch 1: the process was killed by SIGSEGV")
+
+
 def test_a_segmentation_fault_alone_is_a_crash(second, tmp_path):
-    watch = MemoryWatch(workload(), second.group)
+    watch = watching(second)
     assert watch.judged(DIED, ended(-signal.SIGSEGV), log(tmp_path, "loading\n")) is DIED
 
 
