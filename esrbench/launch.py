@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from esrbench import clocks, fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
-from esrbench.errors import EsrbenchError, OutputError, PlacementError
+from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, meet_new_shape, timed_loop, warm_up
 from esrbench.record import Memory, Samples, Status
@@ -38,7 +38,10 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     begin_ns = clock()
     with runner.load(job.artifact, job.target, options) as session:
         measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
-        outcome = _judged(job, prepared, measured, output)
+        try:
+            outcome = _judged(job, prepared, measured, output)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
         if job.makes_reference or outcome.samples is None:
             return outcome
         keep(outcome)
