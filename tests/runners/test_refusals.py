@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,6 +84,21 @@ def test_ncnn_that_changed_an_option_by_itself_is_found_out(get_artifact: GetArt
         session._net.opt.use_fp16_storage = True
         with pytest.raises(PlacementError, match="made ncnn change use_fp16_storage"):
             session.placement()
+
+
+def test_a_tile_for_which_ncnn_has_no_memory_is_not_taken_for_an_empty_one(
+    get_artifact: GetArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esrbench_runners.ncnn_net import NcnnSession
+
+    target = Target("ncnn@cpu:fp32")
+    with plugins.runner("ncnn").load(get_artifact(NCNN, Precision.FP32), target, OPTIONS) as session:
+        assert isinstance(session, NcnnSession)
+        unowned = SimpleNamespace(clone=library("ncnn", "ncnn").Mat)
+        # As under `ulimit -v`: the clone that owns no memory is an empty one, without a word.
+        monkeypatch.setattr(session, "_ncnn", SimpleNamespace(Mat=lambda planes: unowned))
+        with pytest.raises(OutOfMemoryError, match="copying a tile: ncnn could not allocate memory"):
+            session.run(np.zeros((1, 8, 8, 3), np.float32))
 
 
 def test_cuda_that_does_not_start_leaves_torch_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
