@@ -50,6 +50,7 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     device_type: DeviceType | None = None
     rounds: int = 0  # rounds with a launch that ended ok
     is_reference: bool = False
+    sweep: bool = False  # its workload is one of a sweep's
     latency_ms: float | None = None  # one tile, host to host, whatever the batch: median of the launches' medians
     latency_p90_ms: float | None = None  # over all launches' tiles; None where they are too few
     latency_p99_ms: float | None = None
@@ -99,7 +100,17 @@ class CaseSummary(Value, frozen=True, kw_only=True):
 
 def summarise(run: Run) -> tuple[CaseSummary, ...]:
     """One row a case, in the run's order; the control case is no row, it is :func:`noise_floor`."""
-    return tuple(_summary(run, case) for case in run.record.cases if not case.control)
+    rows = tuple(_summary(run, case) for case in run.record.cases if not case.control)
+    return tuple(_with_fitting_size(row, rows) if row.status is Status.OOM else row for row in rows)
+
+
+def in_brief(ranked: Sequence[CaseSummary]) -> list[CaseSummary]:
+    """The rows for where there is little room: none of a sweep's; where there are no others, each target's first."""
+    own = [row for row in ranked if not row.sweep]
+    firsts: dict[Target, CaseSummary] = {}
+    for row in ranked:
+        firsts.setdefault(row.target, row)
+    return own or list(firsts.values())
 
 
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
@@ -115,6 +126,14 @@ def launches_of(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
 def workload_of(run: Run, case: Case) -> Workload:
     """The workload that a case names."""
     return next(workload for workload in run.record.workloads if workload.id == case.workload)
+
+
+def main_workloads(run: Run) -> tuple[Workload, ...]:
+    """Those that stand for the run: not a sweep's, unless there is no other; then its largest that was measured."""
+    own = tuple(workload for workload in run.record.workloads if not workload.sweep)
+    measured = {launch.case.workload for launch in run.launches if launch.status is Status.OK}
+    by_size = sorted(run.record.workloads, key=lambda each: (each.id in measured, each.tile_px**2 * each.batch))
+    return own or tuple(by_size[-1:])
 
 
 def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
@@ -154,6 +173,7 @@ def _summary(run: Run, case: Case) -> CaseSummary:
         workload=case.workload,
         tile_px=workload.tile_px,
         batch=workload.batch,
+        sweep=workload.sweep,
         status=status,
         reason=reason,
         remedy=remedy,
@@ -165,6 +185,16 @@ def _summary(run: Run, case: Case) -> CaseSummary:
         return row
     row = _with_costs(_with_speed(row, run, case), launches)
     return _with_efficiency(row, run, workload, launches)
+
+
+def _with_fitting_size(row: CaseSummary, rows: Sequence[CaseSummary]) -> CaseSummary:
+    """Out of memory: what to do is what this very target did have the memory for."""
+    fitted = [each for each in rows if each.target == row.target and each.ranked]
+    largest = max(fitted, key=lambda each: (each.tile_px**2 * each.batch, each.tile_px), default=None)
+    if largest is None:
+        return row
+    remedy = f"use --tile {largest.tile_px} --batch {largest.batch}, the most pixels at once that fitted in this run"
+    return msgspec.structs.replace(row, remedy=remedy)
 
 
 def _outcome(launches: Sequence[LaunchRecord]) -> tuple[Status | None, str | None, str | None]:

@@ -28,6 +28,7 @@ def answer(run: Run) -> str:
         return f"{machine} nothing could be measured: {_why_nothing(run)}.{_cut_short(run)}"
     # A software device is there for correctness; it is in the table, never in the headline while anything else ran.
     rows = [row for row in rows if not row.is_software] or rows
+    rows = [row for row in rows if not row.sweep] or rows  # of other pictures, and launched once
     return f"{machine}{_where(run, rows[0])} {_headline(run, rows)}.{_cut_short(run)}"
 
 
@@ -152,6 +153,8 @@ def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> s
 
 
 def _named(row: CaseSummary) -> str:
+    if row.speedup is None:
+        return f"`{row.label}` at {_throughput(row)}"
     found = interval(row.speedup_low, row.speedup_high)
     return f"`{row.label}` at {times(row.speedup)}{f' ({found})' if found else ''}"
 

@@ -48,6 +48,19 @@ class DeviceMemoryMeter:
         return found[0] if len(found) == 1 else None
 
 
+def device_free_bytes(target: Target) -> int | None:
+    """Free bytes of the target's device; None for a CPU, or where nothing can tell."""
+    device = open_device(target)
+    if device is None:
+        return None
+    import pynvml  # noqa: PLC0415
+
+    try:
+        return int(pynvml.nvmlDeviceGetMemoryInfo(device).free)
+    except pynvml.NVMLError:
+        return None
+
+
 def open_device(target: Target) -> Any | None:
     """NVML's handle of the target's device; None for a CPU, without NVML, or where it cannot be told which."""
     if target.device_kind not in GPU_KINDS:

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from esrbench import rounds, schedule, scratch
+from esrbench import limits, rounds, schedule, scratch
 from esrbench.errors import UnavailableError
+from esrbench.job import Outcome
 from esrbench.launcher import Launcher, now
 from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress, Refusal
@@ -95,11 +96,20 @@ class Harness:
             self._note(f"finding settings took {spent_s:.0f} s, apart from the budget")
 
     def _draw_references(self, launcher: Launcher) -> None:
+        """Where memory does not suffice for one, nothing can be compared on its workload: its cases are refused."""
+        missing: dict[str, Outcome] = {}
         for workload in self._plan.inputs.workloads:
             self._progress.starting(f"{REFERENCE} draws the reference", len(self._plan.launchable), None)
             outcome = launcher.draw_reference(workload, self._suite.timeout_s)
             if outcome.status is not Status.OK:
+                missing[workload] = outcome
+            if outcome.status not in {Status.OK, Status.OOM} or len(missing) == len(self._plan.inputs.workloads):
                 raise UnavailableError(f"{REFERENCE} could not draw the reference: {outcome.reason}", outcome.remedy)
+        for case in self._without_launched(self._plan.launchable, 0):
+            if case.workload in missing:
+                reason = f"nothing to compare it with: {REFERENCE} could not draw the reference"
+                why = Refusal(status=Status.UNAVAILABLE, reason=f"{reason}: {missing[case.workload].reason}")
+                self._not_launched(case, why)
 
     def _round(self, launcher: Launcher, round_: int) -> bool:
         """Launch what belongs to the round and was not launched before; False where no other follows."""
@@ -109,17 +119,26 @@ class Harness:
         return True
 
     def _first_round(self, launcher: Launcher) -> None:
-        """Launch every case once, those known to be slow last."""
+        """Launch every case once: small tiles before large ones, then a sweep, those known to be slow last."""
         order = schedule.shuffled(self._plan.launchable, 0, self._suite.seed)
-        cases = self._without_launched(sorted(order, key=self._plan.late.__contains__), 0)
+        cases = self._without_launched(sorted(order, key=self._turn), 0)
         for position, case in enumerate(cases):
             left_s = self._deadline_s - self._clock_s()
             if left_s <= 0:
                 reason = f"the budget of {self._suite.budget_s:g} s ended before its first launch"
                 self._not_launched(case, Refusal(status=Status.TIMEOUT, reason=reason, remedy="raise --budget"))
                 continue
+            hopeless = limits.foreseen(case, self._plan.inputs.workloads, self._launches, left_s)
+            if hopeless is not None:
+                self._not_launched(case, hopeless)
+                continue
             self._progress.starting(_title(case), len(cases) - position, None)
             self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
+
+    def _turn(self, case: Case) -> tuple[bool, bool, int]:
+        """When a case is launched in round one; cases alike keep their random order."""
+        in_sweep = self._plan.is_in_sweep(case) and case in self._plan.once
+        return case in self._plan.late, in_sweep, self._plan.size_px(case)
 
     def _further_round(self, launcher: Launcher, round_: int) -> bool:
         """Launch again what fits the budget; False where that is the end."""
@@ -207,7 +226,7 @@ class Harness:
         measured = [launch.case for launch in self._launches if launch.status is Status.OK]
         single = [case for case in dict.fromkeys(measured) if measured.count(case) == 1]
         for cases, why in (
-            ([case for case in single if case in self._plan.once], "as its device is software"),
+            ([case for case in single if case in self._plan.once & self._plan.late], "as its device is software"),
             ([case for case in single if case not in self._plan.once], "as further rounds did not fit the budget"),
         ):
             if cases:

@@ -12,13 +12,17 @@ from msgspec.structs import replace
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.measure import LoopPlan
-from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Samples, Status, Workload
+from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Room, Samples, Status, Workload
 from esrbench.runner import Placement
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
 
 CANNOT_WRITE = 73
 """Exit code where its own files cannot be written, no fault of the runtime: EX_CANTCREAT of ``sysexits.h``."""
+
+
+SMALLER = "try a smaller --tile or --batch"
+"""What to do where memory ran out, as far as one launch can tell."""
 
 
 class Job(Value, frozen=True, kw_only=True):
@@ -48,6 +52,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     fidelity: Fidelity | None = None
     clocks: Clocks | None = None
     energy: Energy | None = None
+    room: Room | None = None
 
     def with_new_shape(self, new_shape: NewShape) -> Self:
         """The same outcome, with what became of the new shape."""

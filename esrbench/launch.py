@@ -9,14 +9,13 @@ import numpy.typing as npt
 
 from esrbench import clocks, fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
-from esrbench.errors import EsrbenchError, OutputError, PlacementError
+from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, meet_new_shape, timed_loop, warm_up
 from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
 from esrbench.target import Target
-from esrbench.tiling import TilePlan
 from esrbench.workload import PreparedWorkload
 
 Keep = Callable[[Outcome], None]
@@ -40,7 +39,10 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     begin_ns = clock()
     with runner.load(job.artifact, job.target, options) as session:
         measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
-        outcome = _judged(job, prepared, measured, output)
+        try:
+            outcome = _judged(job, prepared, measured, output)
+        except MemoryError as error:
+            raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
         if job.makes_reference or outcome.samples is None:
             return outcome
         keep(outcome)
@@ -94,13 +96,14 @@ def _measured(
 def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.NDArray[np.float32]) -> Outcome:
     """Draw the picture and compare it with the reference's, or keep it as the reference."""
     scale = job.artifact.artifact.spec.scale
-    _check_shape(output, prepared.plan, scale)
-    _draw(job, prepared, output, scale)
+    _check_shape(output, prepared, scale)
+    copies = output.reshape(job.workload.copies, -1, *output.shape[1:])
+    _draw(job, prepared, copies[0], scale)
     if job.makes_reference:
         _save(Path(job.reference), output)
         return outcome
     reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
-    found = fidelity.measure(output, reference, prepared.plan, scale)
+    found = fidelity.measure(fidelity.worst(copies, reference), reference, prepared.plan, scale)
     reason = fidelity.verdict(found, job.target.precision)
     status = Status.OK if reason is None else Status.WRONG
     return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)
@@ -119,8 +122,9 @@ def _shape(batch: Tiles) -> tuple[int, int, int]:
     return count, height, width
 
 
-def _check_shape(output: npt.NDArray[np.float32], plan: TilePlan, scale: int) -> None:
-    expected = (len(plan.windows), plan.tile * scale, plan.tile * scale, 3)
+def _check_shape(output: npt.NDArray[np.float32], prepared: PreparedWorkload, scale: int) -> None:
+    side = prepared.plan.tile * scale
+    expected = (len(prepared.plan.windows) * prepared.record.copies, side, side, 3)
     if output.shape != expected:
         raise EsrbenchError(f"the session returned tiles of shape {output.shape}; the plan needs {expected}")
 

@@ -1,5 +1,6 @@
 """One launch seen from outside: a job to a fresh process, its outcome or its death to a record."""
 
+import shutil
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from esrbench import noise
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
+from esrbench.exhaustion import MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
@@ -49,17 +51,37 @@ class Launcher:
         self._scratch = scratch
         self._gauges = noise.Gauges()
         self._settings: dict[tuple[Target, str], Settings] = {}
+        self._references: dict[Workload, str] = {}  # what they are drawn of -> the workload that they were drawn for
 
     def choose(self, target: Target, workload: str, settings: Settings) -> None:
         """Launch the target on this workload with these settings from now on, the control too."""
         self._settings[target, workload] = settings
 
     def draw_reference(self, workload: str, timeout_s: float) -> Outcome:
-        """Draw what every picture of this workload is compared with."""
+        """Draw what every picture of this workload is compared with: tile by tile, as that needs the least memory.
+
+        Workloads that differ in their batch alone have the same one; it is drawn once.
+        """
         case = Case(target=REFERENCE, workload=workload)
-        picture = self._writer.pictures / f"reference.{workload}.png"
+        picture, log = self._reference_picture(workload), self._writer.logs / f"reference.{workload}.txt"
+        once = msgspec.structs.replace(self._inputs.workloads[workload], id="", batch=1, copies=1)
+        if once in self._references:
+            drawn = self._references[once]
+            shutil.copyfile(self._reference(drawn), self._reference(workload))
+            shutil.copyfile(self._reference_picture(drawn), picture)
+            return Outcome(status=Status.OK)
         job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
-        return self._run(job, self._writer.logs / f"reference.{workload}.txt", timeout_s)[0]
+        job = msgspec.structs.replace(job, workload=msgspec.structs.replace(job.workload, batch=1, copies=1))
+        outcome = self._run(job, log, timeout_s)[0]
+        if outcome.status is Status.OK:
+            self._references[once] = workload
+        return outcome
+
+    def _reference(self, workload: str) -> Path:
+        return self._scratch / f"reference.{workload}.npy"
+
+    def _reference_picture(self, workload: str) -> Path:
+        return self._writer.pictures / f"reference.{workload}.png"
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
         """Measure a case once in a fresh process."""
@@ -89,6 +111,7 @@ class Launcher:
             noise=noise.between(before, after),
             clocks=outcome.clocks,
             energy=outcome.energy,
+            room=outcome.room,
         )
 
     def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:
@@ -114,7 +137,7 @@ class Launcher:
             artifact=artifact,
             workload=self._inputs.workloads[case.workload],
             input_picture=str(self._inputs.pictures[case.workload]),
-            reference=str(self._scratch / f"reference.{case.workload}.npy"),
+            reference=str(self._reference(case.workload)),
             makes_reference=makes_reference,
             picture=str(picture),
             loop=loop,
@@ -127,10 +150,12 @@ class Launcher:
         for file in (answer, measured_file(answer)):
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
+        watch = MemoryWatch(job.target, job.workload)
         ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
         if ended.exit_code == CANNOT_WRITE:
             raise OutputError(f"a launch could not write its files: {last_line(log) or f'see {self._scratch}'}")
-        return _outcome(answer, ended, log, timeout_s), ended
+        outcome = _outcome(answer, ended, log, timeout_s)
+        return (watch.judged(outcome, ended, log) if outcome.status is Status.CRASHED else outcome), ended
 
 
 def now() -> str:
@@ -140,11 +165,7 @@ def now() -> str:
 
 def last_line(log: Path) -> str:
     """The last words of a process; empty where there are none."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next(reversed(last_lines(log)), "")
 
 
 def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome:

@@ -113,6 +113,7 @@ def _pixels(workload: Workload) -> dict[str, str]:
         f"size of {workload.id}": f"{workload.width_px}×{workload.height_px} px",
         f"tiles of {workload.id}": f"{workload.tiles} of {workload.tile_px} px, halo {workload.halo_px} px",
         f"batch of {workload.id}": str(workload.batch),
+        f"copies of the tiles of {workload.id}": str(workload.copies),
         f"pixels of {workload.id}": _short(workload.pixels_sha256),
     }
 

@@ -28,7 +28,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cases: tuple[Case, ...]
     refused: Mapping[Case, Refusal]
     late: frozenset[Case] = frozenset()  # known to be slow (software devices): launched last in round one
-    once: frozenset[Case] = frozenset()  # there for their picture, not their speed: never repeated
+    once: frozenset[Case] = frozenset()  # never repeated: software devices, a sweep beside workloads
     candidates: Mapping[Target, tuple[Settings, ...]] = {}  # where a target has several settings: the default first
     machine: Environment | None = None
 
@@ -36,6 +36,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def launchable(self) -> list[Case]:
         """The cases that are launched."""
         return [case for case in self.cases if case not in self.refused]
+
+    def size_px(self, case: Case) -> int:
+        """Pixels that the network sees at once."""
+        workload = self.inputs.workloads[case.workload]
+        return workload.tile_px**2 * workload.batch
+
+    def is_in_sweep(self, case: Case) -> bool:
+        """Whether its workload is one of a sweep's."""
+        return self.inputs.workloads[case.workload].sweep
 
     @property
     def compared_with(self) -> frozenset[Case]:

@@ -13,12 +13,12 @@ from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.exporter import ExportOptions
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
-from esrbench.record import Attainable, Case, ModelRecord, RunRecord, Status
+from esrbench.record import Attainable, Case, ModelRecord, RunRecord, Status, Workload
 from esrbench.runner import Availability, DeviceType
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
-from esrbench.target import REFERENCE, Precision, Target
+from esrbench.target import REFERENCE, Precision, Target, is_named
 from esrbench.workload import PreparedWorkload
 
 Say = Callable[[str], None]
@@ -47,7 +47,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
     """
     model = zoo.open_rgb_model(suite.model)
     workloads = (
-        tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.workloads)
+        tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.plans)
         if recorded is None
         else _recorded_workloads(recorded, model.spec.unshuffle)
     )
@@ -71,7 +71,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         model=ModelRecord(name=model.name, spec=model.spec, weights_sha256=model.weights_sha256, source=model.source),
         reference=REFERENCE,
         workloads=tuple(prepared.record for prepared in workloads),
-        cases=_cases(targets, [each.record.id for each in workloads], _control(suite, usable)),
+        cases=_cases(targets, [each.record for each in workloads], suite, _control(suite, usable)),
         environment=environment.describe(),
         settings=suite,
         attainable=_attainable(suite, model.spec, workloads, measured, say) if recorded is None else (),
@@ -108,13 +108,14 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         reference=prepared.artifacts[REFERENCE],
     )
     software = frozenset(case for case in cases if case.target in prepared.software)
+    once = set() if prepared.suite.targets else set(software)  # asked for by name, it is there to be timed
     return Plan(
         suite=prepared.suite,
         inputs=inputs,
         cases=cases,
         refused={case: prepared.refused[case.target] for case in cases if case.target in prepared.refused},
         late=software,
-        once=frozenset() if prepared.suite.targets else software,  # asked for by name, it is there to be timed
+        once=frozenset(once | _launched_once(prepared.record, prepared.suite)),
         candidates=_candidates(prepared),
         machine=prepared.record.environment,
     )
@@ -131,13 +132,30 @@ def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:
     return found
 
 
-def _cases(targets: Sequence[Target], workloads: Sequence[str], control: Target | None) -> tuple[Case, ...]:
-    """Every target on every workload, and the control on the first one."""
-    cases = [Case(target=target, workload=workload) for workload in workloads for target in targets]
-    if control is None:
-        return tuple(cases)
-    twin = Case(target=control, workload=workloads[0])
-    cases.insert(cases.index(twin) + 1, msgspec.structs.replace(twin, control=True))
+def _launched_once(record: RunRecord, suite: Suite) -> set[Case]:
+    """A sweep beside workloads; and in a suite for devices the reference, whose CPU would take all rounds' time."""
+    swept = {each.id for each in record.workloads if each.sweep}
+    alone = len(swept) == len(record.workloads)
+    return {
+        case
+        for case in record.cases
+        if (case.workload in swept and not alone) or (case.target == REFERENCE and _is_for_devices(suite))
+    }
+
+
+def _cases(
+    targets: Sequence[Target], workloads: Sequence[Workload], suite: Suite, control: Target | None
+) -> tuple[Case, ...]:
+    """Every target on every workload, a sweep's on those of the sweep; and the control on the first workload."""
+    cases = [
+        Case(target=target, workload=workload.id)
+        for workload in workloads
+        for target in targets
+        if not workload.sweep or suite.sweep is None or is_named(target, suite.sweep.targets)
+    ]
+    twin = Case(target=control or REFERENCE, workload=workloads[0].id)
+    if control is not None and twin in cases:
+        cases.insert(cases.index(twin) + 1, msgspec.structs.replace(twin, control=True))
     return tuple(cases)
 
 
@@ -181,23 +199,25 @@ def _asked(suite: Suite) -> tuple[Availability, ...]:
     probed = probe.ask(named or plugins.runner_names(on_request=suite.on_request))
     if targets:
         return tuple(probed.of(target) for target in dict.fromkeys(targets))
-    if not suite.devices:
-        return probed.targets
-    return tuple(
-        entry for entry in probed.targets if entry.target.device_kind in suite.devices or entry.target == REFERENCE
-    )
+    return tuple(entry for entry in probed.targets if entry.target == REFERENCE or _is_wanted(entry.target, suite))
+
+
+def _is_wanted(target: Target, suite: Suite) -> bool:
+    on_device = not suite.devices or target.device_kind in suite.devices
+    return on_device and is_named(target, suite.only)
 
 
 def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:
     return workload.prepare(
         image=plan.image,
-        crop=plan.crop,
+        crop=plan.crop if plan.middle is None else (plan.middle, plan.middle),
         tile=plan.tile,
         halo=plan.halo,
         batch=plan.batch,
         threads=threads,
         id=plan.id,
         multiple=multiple,
+        sweep=plan.sweep,
     )
 
 

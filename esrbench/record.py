@@ -66,6 +66,22 @@ class Memory(Value, frozen=True, kw_only=True):
     device_method: str
 
 
+class Bound(StrEnum):
+    """What bounds the memory of a launch."""
+
+    ADDRESS_SPACE = "address-space limit"  # ulimit -v
+    CONTROL_GROUP = "control group's limit"
+    MACHINE = "free on the machine"
+    DEVICE = "free on the device"
+
+
+class Room(Value, frozen=True, kw_only=True):
+    """The memory that a launch had when it began: the narrowest bound that is known."""
+
+    bytes: int
+    bound: Bound
+
+
 class Noise(Value, frozen=True, kw_only=True):
     """What the machine did during a launch, seen by the parent; None is "not known here"."""
 
@@ -130,6 +146,8 @@ class Workload(Value, frozen=True, kw_only=True):
     threads: int
     tiles: int  # in the plan
     pixels_sha256: str  # of the (H, W, 3) uint8 input
+    copies: int = 1  # how often a pass goes through the plan, so that its batches are full
+    sweep: bool = False  # one of many tiles and batches, on a picture as large as a tile's core
 
 
 class Case(Value, frozen=True, kw_only=True):
@@ -161,6 +179,7 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     noise: Noise | None = None
     clocks: Clocks | None = None
     energy: Energy | None = None
+    room: Room | None = None  # what it had, where memory ran out
 
 
 class Attainable(Value, frozen=True, kw_only=True):

@@ -57,10 +57,13 @@ def are_narrow(launches: Sequence[LaunchRecord], cases: Iterable[Case], referenc
 
 
 def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:
-    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level."""
+    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level.
+
+    A reference that is launched once, in a suite for devices, says nothing of how far the case's rounds lie apart.
+    """
     compared_with = Case(target=reference, workload=case.workload)
     ratio = None if case == compared_with else speed_ratio(launches, compared_with, case)
-    return ratio or level(launches, case)
+    return ratio if ratio is not None and ratio.rounds > 1 else level(launches, case)
 
 
 def _to_judge(cases: Iterable[Case], reference: Target) -> list[Case]:

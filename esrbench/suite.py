@@ -24,9 +24,11 @@ class WorkloadPlan(Value, frozen=True, kw_only=True):
 
     image: str  # a sample's name or a path
     crop: tuple[int, int, int, int] | None = None  # top, left, height, width; None: the whole picture
+    middle: int | None = None  # instead of a crop: the side of a square from the picture's middle
     tile: int
     halo: int
     batch: int = 1
+    sweep: bool = False  # made by a [sweep]
 
     def __post_init__(self) -> None:
         if self.batch < 1:
@@ -38,13 +40,52 @@ class WorkloadPlan(Value, frozen=True, kw_only=True):
         return f"t{self.tile}b{self.batch}"
 
 
+class Sweep(Value, frozen=True, kw_only=True):
+    """Every tile with every batch: what speed costs in memory, and where memory ends. The ``[sweep]`` of a suite file.
+
+    The picture of each tile is as large as the tile's core, from the middle of the image, so that megapixels a second
+    are those of a picture much larger than a tile, and the reference has one tile to draw. Beside workloads a sweep
+    is launched once, for its frontier; alone, in every round.
+    """
+
+    image: str = "astronaut"
+    tiles: tuple[int, ...] = (64, 128, 192, 256)
+    batches: tuple[int, ...] = (1, 2)
+    halo: int = 16
+    targets: tuple[str, ...] = ()  # of those that the suite measures; shell patterns; empty: all
+
+    def __post_init__(self) -> None:
+        if not self.tiles or not self.batches:
+            raise UsageError("a [sweep] needs at least one of tiles and one of batches")
+        self.plans()
+
+    def plans(self) -> tuple[WorkloadPlan, ...]:
+        """A workload for each tile and batch, small ones first."""
+        sizes = sorted({(tile, batch) for tile in self.tiles for batch in self.batches}, key=size)
+        return tuple(self._plan(tile, batch) for tile, batch in sizes)
+
+    def _plan(self, tile: int, batch: int) -> WorkloadPlan:
+        core = tile - 2 * self.halo
+        if core < 1:
+            raise UsageError(f"a [sweep] with tile {tile} and halo {self.halo} leaves nothing between the halos")
+        return WorkloadPlan(image=self.image, middle=core, tile=tile, halo=self.halo, batch=batch, sweep=True)
+
+
+def size(tile_and_batch: tuple[int, int]) -> tuple[int, int]:
+    """What small and large mean: pixels that the network sees at once, then the tile."""
+    tile, batch = tile_and_batch
+    return tile * tile * batch, tile
+
+
 class Suite(Value, frozen=True, kw_only=True):
     """What a run measures, and for how long. The form of a ``FILE.toml``."""
 
     name: str
     model: str
-    workloads: tuple[WorkloadPlan, ...]
+    workloads: tuple[WorkloadPlan, ...] = ()
+    sweep: Sweep | None = None
     targets: tuple[str, ...] = ()  # empty: every target of every runtime
+    only: tuple[str, ...] = ()  # where `targets` is empty: of all those these alone; shell patterns; empty: all
     devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
     on_request: bool = False  # where `targets` is empty: also runtimes that are slow to prepare
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
@@ -62,8 +103,8 @@ class Suite(Value, frozen=True, kw_only=True):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.workloads:
-            raise UsageError(f"suite {self.name!r} names no workload; add a [[workloads]] table")
+        if not self.workloads and self.sweep is None:
+            raise UsageError(f"suite {self.name!r} names no workload; add a [[workloads]] table or a [sweep]")
         if self.max_rounds < 1 or min(self.timeout_s, self.measure_s) <= 0 or self.warmup_s < 0:
             raise UsageError(f"suite {self.name!r}: max_rounds, timeout_s and measure_s must be positive")
         if self.precision_percent is not None and not 0 < self.precision_percent <= MAX_PRECISION_PERCENT:
@@ -79,6 +120,12 @@ class Suite(Value, frozen=True, kw_only=True):
             raise UsageError(f"suite {self.name!r} names a workload twice: {', '.join(ids)}; vary tile or batch")
         for target in self.targets:
             Target(target)
+
+    @property
+    def plans(self) -> tuple[WorkloadPlan, ...]:
+        """The workloads, then those of the sweep that are not among them."""
+        own = {plan.id for plan in self.workloads}
+        return (*self.workloads, *(plan for plan in (self.sweep.plans() if self.sweep else ()) if plan.id not in own))
 
 
 def preset_names() -> tuple[str, ...]:
@@ -160,10 +207,13 @@ class Overrides(Value, frozen=True, kw_only=True):
     budget_s: float | None = None
     precision_percent: float | None = None
     tune: bool | None = None
+    sweep: bool = False  # tiles and batches are those of a sweep, which is all that is measured
 
 
 def override(suite: Suite, wanted: Overrides) -> Suite:
     """``suite`` with ``wanted`` in its place; every tile is measured with every batch.
+
+    Asked for another picture, tile, halo or batch, a suite's own sweep is left out: it would no longer belong to it.
 
     Raises:
         UsageError: the result is no valid suite.
@@ -179,12 +229,24 @@ def override(suite: Suite, wanted: Overrides) -> Suite:
         suite = replace(suite, precision_percent=wanted.precision_percent)
     if wanted.tune is not None:
         suite = replace(suite, tune=wanted.tune)
-    return replace(suite, workloads=_workloads(suite.workloads, wanted))
+    if wanted.sweep:
+        return replace(suite, workloads=(), sweep=_sweep(suite, wanted))
+    plans = _workloads(suite.workloads, wanted)
+    return replace(suite, workloads=plans, sweep=suite.sweep if plans == suite.workloads else None)
+
+
+def _sweep(suite: Suite, wanted: Overrides) -> Sweep:
+    """The suite's own sweep, or the usual one, with what is asked for in its place."""
+    asked = {"image": wanted.image, "tiles": wanted.tiles, "batches": wanted.batches, "halo": wanted.halo}
+    given = {name: value for name, value in asked.items() if value not in (None, ())}
+    return msgspec.structs.replace(suite.sweep or Sweep(), **given)
 
 
 def _workloads(plans: tuple[WorkloadPlan, ...], wanted: Overrides) -> tuple[WorkloadPlan, ...]:
     if wanted.image is None and not wanted.tiles and wanted.halo is None and not wanted.batches:
         return plans
+    if not plans:
+        raise UsageError("the suite has a [sweep] alone; say --sweep beside --image, --tile, --halo or --batch")
     replace = msgspec.structs.replace
     if wanted.image is not None:
         plans = tuple(replace(plan, image=wanted.image, crop=None) for plan in plans)

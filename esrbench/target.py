@@ -1,7 +1,9 @@
 """What is measured, as one string: ``RUNTIME@DEVICE:PRECISION``."""
 
 import re
+from collections.abc import Collection
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Self
 
 from esrbench.errors import UsageError
@@ -86,3 +88,8 @@ class Target(str):
 
 REFERENCE = Target("torch@cpu:fp32")
 """What every picture is compared with: IEEE single precision, eager, on the CPU."""
+
+
+def is_named(target: Target, patterns: Collection[str]) -> bool:
+    """Whether one of these names or shell patterns, such as ``torch@cuda:*``, is the target's; none means all."""
+    return not patterns or any(fnmatchcase(target, pattern) for pattern in patterns)

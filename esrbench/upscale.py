@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from esrbench import automatic, export, images, plugins, tiling, zoo
+from esrbench import automatic, environment, export, images, measured, plugins, store, tiling, zoo
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
@@ -19,6 +19,7 @@ from esrbench.images import Picture, Pixels
 from esrbench.runner import LoadOptions, Session, Tiles, float_tiles
 from esrbench.target import Target
 from esrbench.tiling import TilePlan
+from esrbench.wording import gigabytes
 
 DEFAULT_MODEL = "realesrgan-x4plus"
 
@@ -46,6 +47,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     target: str = automatic.AUTO
     tile: int | None = None  # side in input pixels, halo included
     halo: int | None = None
+    run: Path | None = None  # whose fastest target and tile to take, instead of what is likely to be
+    memory_gb: float | None = None  # with `run`: of those that needed at most so much
 
 
 class Upscaled(Value, frozen=True, kw_only=True):
@@ -83,6 +86,7 @@ def upscale(request: Request, say: Say, tick: Tick) -> Upscaled:
         OutOfMemoryError: a tile, or the picture itself, does not fit into memory.
         EsrbenchError: the target drew NaN.
     """
+    request = _as_measured(request, say) if request.run is not None else request
     work = _checked(request)
     found = automatic.usable_target(request.target)
     runner = plugins.runner(found.target.runtime)
@@ -115,6 +119,23 @@ def enlarged(picture: Picture, plan: TilePlan, scale: int, session: Session, tic
         tick(done, total)
     alpha = None if picture.alpha is None else _enlarged_alpha(picture.alpha, scale)
     return msgspec.structs.replace(picture, rgb=canvas, alpha=alpha)
+
+
+def _as_measured(request: Request, say: Say) -> Request:
+    """``request`` with the target, tile and halo that its run recommends in the place of ``auto``."""
+    assert request.run is not None
+    spot = measured.recommended(
+        store.read_run(request.run),
+        environment.describe(),
+        zoo.open_rgb_model(request.model).weights_sha256,
+        target=None if request.target == automatic.AUTO else request.target,
+        tile_px=request.tile,
+        budget_gb=request.memory_gb,
+    )
+    peak = gigabytes(spot.memory_mb)
+    say(f"as measured in {request.run}: {spot.target}, tiles of {spot.tile_px} px, {peak} beside the picture itself")
+    halo = spot.halo_px if request.halo is None else request.halo
+    return msgspec.structs.replace(request, target=str(spot.target), tile=spot.tile_px, halo=halo)
 
 
 def _checked(request: Request) -> _Work:

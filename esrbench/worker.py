@@ -12,8 +12,9 @@ from pathlib import Path
 
 from esrbench.codec import decode, encode
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError, UnavailableError
-from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
-from esrbench.process import die_with_parent
+from esrbench.job import CANNOT_WRITE, SMALLER, Job, Outcome, measured_file
+from esrbench.memory_room import not_enough, room_for
+from esrbench.process import die_with_parent, volunteer_for_the_oom_killer
 from esrbench.record import Status
 from esrbench.store import write_once
 
@@ -21,6 +22,7 @@ from esrbench.store import write_once
 def main() -> None:
     """Read the job, measure, write the outcome."""
     die_with_parent()
+    volunteer_for_the_oom_killer()
     job = decode(sys.stdin.buffer.read(), Job, "the job on standard input")
     exit_code = 0
     try:
@@ -52,6 +54,7 @@ def outcome_of(job: Job, keep: Callable[[Outcome], None]) -> Outcome:
     """
     from esrbench.launch import launch  # noqa: PLC0415  (numpy and the plug-in: after the job was read)
 
+    room = room_for(job.target)
     try:
         return launch(job, time.perf_counter_ns, keep)
     except OutputError:
@@ -61,7 +64,8 @@ def outcome_of(job: Job, keep: Callable[[Outcome], None]) -> Outcome:
     except PlacementError as error:
         return Outcome(status=Status.FELL_BACK, reason=error.reason, remedy=error.remedy)
     except (OutOfMemoryError, MemoryError) as error:
-        return Outcome(status=Status.OOM, reason=_first_line(error) or "memory ran out", remedy="try a smaller --tile")
+        reason = not_enough(job.workload, room, _first_line(error) or type(error).__name__)
+        return Outcome(status=Status.OOM, reason=reason, remedy=SMALLER, room=room)
     except EsrbenchError as error:
         return Outcome(status=Status.ERROR, reason=str(error))
     except Exception as error:

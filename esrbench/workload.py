@@ -26,8 +26,12 @@ class PreparedWorkload(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     plan: TilePlan
 
     def batches(self) -> Iterator[npt.NDArray[np.float32]]:
-        """``(n, tile, tile, 3)`` float32 RGB in [0, 1], C-contiguous; ``n`` is the batch size, the last may be less."""
+        """``(n, tile, tile, 3)`` float32 RGB in [0, 1], C-contiguous; ``n`` is the batch size, the last may be less.
+
+        The plan's tiles come ``copies`` times: a batch that the picture cannot fill is filled with them again.
+        """
         tiles = tiling.cut(self.pixels, self.plan)
+        tiles = np.concatenate([tiles] * self.record.copies) if self.record.copies > 1 else tiles
         for start in range(0, len(tiles), self.record.batch):
             yield tiles[start : start + self.record.batch].astype(np.float32) / np.float32(255)
 
@@ -46,6 +50,7 @@ def prepare(
     threads: int,
     id: str,
     multiple: int = 1,
+    sweep: bool = False,
 ) -> PreparedWorkload:
     """The workload of a sample photo or a picture file; transparency is left out.
 
@@ -75,6 +80,8 @@ def prepare(
         threads=threads,
         tiles=len(plan.windows),
         pixels_sha256=sha256_of_pixels(pixels),
+        copies=-(-batch // len(plan.windows)),
+        sweep=sweep,
     )
     return PreparedWorkload(record=record, pixels=pixels, plan=plan)
 

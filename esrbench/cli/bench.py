@@ -26,6 +26,12 @@ def bench(
     tile: Annotated[list[int] | None, typer.Option(help="Tile side in px, halo included; repeatable.")] = None,
     halo: Annotated[int | None, typer.Option(help="Pixels around a tile's core, cut off afterwards.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Tiles a batch; repeatable.")] = None,
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep", help="Measure nothing but every --tile with every --batch, small to large: speed against memory."
+        ),
+    ] = False,
     threads: Annotated[int | None, typer.Option(help="CPU threads of every target. Default: the usable cores.")] = None,
     budget: Annotated[str | None, typer.Option(help="Time for measured launches, such as 90s or 4m.")] = None,
     precision: Annotated[
@@ -72,6 +78,7 @@ def bench(
         budget_s=suites.seconds(budget) if budget is not None else None,
         precision_percent=suites.percent(precision) if precision is not None else None,
         tune=tune,
+        sweep=sweep,
     )
     new = NewRun(suite=suites.override(suites.load(suite), wanted), threads=_checked(threads), out=out)
     raise typer.Exit(measure(new, reports, rounds=rounds, wait=not no_wait, as_json=as_json))

@@ -30,6 +30,16 @@ def upscale(
     ] = "auto",
     tile: Annotated[str, typer.Option(help="Tile side in px, halo included, or auto.")] = "auto",
     halo: Annotated[int | None, typer.Option(help="Pixels of context around a tile's core. Default: 16.")] = None,
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", help="A run of this machine: auto is then the fastest target and tile that it measured."
+        ),
+    ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="With --from, such as 2G: the fastest that needed no more, the picture not counted."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads. Default: the usable cores.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
@@ -38,7 +48,14 @@ def upscale(
 
     from esrbench import codec, environment
     from esrbench import upscale as pictures
+    from esrbench.errors import UsageError
+    from esrbench.measured import memory_gb
 
+    if memory is not None and run is None:
+        raise UsageError(
+            f"--memory {memory} was given without --from: what fits is measured, not guessed; "
+            "make a run with esrbench bench --sweep"
+        )
     console = Console(stderr=True)
     request = pictures.Request(
         source=source,
@@ -47,6 +64,8 @@ def upscale(
         target=target,
         tile=_tile(tile),
         halo=halo,
+        run=run,
+        memory_gb=None if memory is None else memory_gb(memory),
         threads=environment.usable_cores() if threads is None else threads,
     )
     with _watching(console) as tick:

@@ -8,7 +8,7 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.case_summary import CaseSummary, main_workloads, ranking, summarise
 from esrbench.report.palette import Theme
 from esrbench.report.panels import (
     draw_efficiency,
@@ -119,7 +119,7 @@ def _panels(run: Run, chart: Chart) -> dict[str, list[CaseSummary]]:
     """Panel title → its ranked rows that have what the chart shows, fastest first; no workload without any."""
     ranked = [row for row in ranking(summarise(run)) if row.ranked and chart.has(row)]
     panels = {}
-    for workload in run.record.workloads:
+    for workload in main_workloads(run):
         rows = [row for row in ranked if row.workload == workload.id]
         if rows:
             panels[f"{workload.image}, {workload.tile_px} px tiles, batch {workload.batch} ({workload.id})"] = rows

@@ -10,15 +10,17 @@ from pathlib import Path
 from esrbench.errors import OutputError
 from esrbench.history import histories
 from esrbench.report.charts import CHARTS, png
+from esrbench.report.frontier_chart import frontier_png
+from esrbench.report.frontier_text import budget_rows
 from esrbench.report.history_chart import history_png
-from esrbench.report.page import GENERATOR, DrawnChart, DrawnHistory, page
+from esrbench.report.page import GENERATOR, DrawnChart, DrawnFrontier, DrawnHistory, page
 from esrbench.report.palette import DARK, LIGHT
 from esrbench.report.summary import summary_csv, summary_md
 from esrbench.store import Run
 
 INDEX = "index.html"
 
-_NAMES = [*(chart.name for chart in CHARTS), "history"]
+_NAMES = [*(chart.name for chart in CHARTS), "history", "frontier"]
 _OURS = re.compile(rf"index\.html|summary\.(md|csv)|({'|'.join(_NAMES)})(-dark)?(\.\d+)?\.png")
 _HEAD_BYTES = 1024
 
@@ -78,7 +80,11 @@ def _write(runs: Sequence[Run], folder: Path) -> None:
     over_time = _draw_histories(runs)
     for number, history in enumerate(over_time, start=1):
         _write_chart(folder, "history", number, history.light, history.dark)
-    (folder / INDEX).write_text(page(runs, charts, over_time), encoding="utf-8", newline="\n")
+    frontiers = [_draw_frontier(run) for run in runs]
+    for number, drawn_frontier in enumerate(frontiers, start=1):
+        if drawn_frontier is not None:
+            _write_chart(folder, "frontier", number, drawn_frontier.light, drawn_frontier.dark)
+    (folder / INDEX).write_text(page(runs, charts, over_time, frontiers), encoding="utf-8", newline="\n")
     (folder / "summary.md").write_text(summary_md(runs), encoding="utf-8", newline="\n")
     (folder / "summary.csv").write_text(summary_csv(runs), encoding="utf-8", newline="\n")
 
@@ -96,6 +102,11 @@ def _draw_histories(runs: Sequence[Run]) -> list[DrawnHistory]:
         if light is not None and dark is not None:
             drawn.append(DrawnHistory(history=history, light=light, dark=dark))
     return drawn
+
+
+def _draw_frontier(run: Run) -> DrawnFrontier | None:
+    light, dark = frontier_png(run, LIGHT), frontier_png(run, DARK)
+    return None if light is None or dark is None else DrawnFrontier(light=light, dark=dark, rows=budget_rows(run))
 
 
 def _draw(run: Run) -> list[DrawnChart]:

@@ -31,15 +31,18 @@ class _Offset(msgspec.Struct, frozen=True, kw_only=True):
     lines_up: int
 
 
-def label_points(axis: Axes, points: Sequence[Point], theme: Theme) -> None:
-    """Write each name beside its point: on the roomier side, higher or lower where another one is in the way."""
+def label_points(axis: Axes, points: Sequence[Point], theme: Theme, unnamed: Sequence[Point] = ()) -> None:
+    """Write each name beside its point: on the roomier side, higher or lower where another one is in the way.
+
+    The ``unnamed`` are in the way too, without a name of their own.
+    """
     figure = axis.get_figure(root=True)
     if figure is None:
         return
     figure.draw_without_rendering()  # settles the layout: positions in pixels are now those of the final picture
     middle = sum(axis.get_xlim()) / 2
     markers = [_marker_box(axis, point, figure.dpi) for point in points]
-    taken = list(markers)
+    taken = [*markers, *(_marker_box(axis, point, figure.dpi) for point in unnamed)]
     for point in sorted(points, key=lambda point: (-point.y, point.x)):
         prefer_left = point.x > middle
         places = ((offset, _extent(axis, point, offset)) for offset in _offsets(prefer_left=prefer_left))

@@ -9,13 +9,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from esrbench.artifact import Artifact
-from esrbench.case_summary import CaseSummary, launches_of, ranking, summarise
+from esrbench.case_summary import CaseSummary, launches_of, main_workloads, ranking, summarise
 from esrbench.compare import answer
 from esrbench.history import History
 from esrbench.record import Attainable, Case, RunRecord
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
 from esrbench.report.findings import Gap, gaps, noise_notes
+from esrbench.report.frontier_chart import CAPTION, TITLE
+from esrbench.report.frontier_text import HEADS
 from esrbench.report.history_chart import panel_title
 from esrbench.report.history_text import changes, last_change
 from esrbench.report.palette import runtime_colours
@@ -37,6 +39,17 @@ class DrawnChart(msgspec.Struct, frozen=True, kw_only=True):
     chart: Chart
     light: bytes
     dark: bytes
+
+
+class DrawnFrontier(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's speed against memory as PNG bytes, and the fastest within each memory budget."""
+
+    light: bytes
+    dark: bytes
+    rows: list[tuple[str, ...]]
+    title: str = TITLE
+    caption: str = CAPTION
+    heads: tuple[str, ...] = HEADS
 
 
 class DrawnHistory(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +93,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     columns: list[Column]
     rows: list[CaseSummary]
     charts: Sequence[DrawnChart]
+    frontier: DrawnFrontier | None
     pictures: list[WorkloadPictures]
     gaps: list[Gap]
     notes: list[str]
@@ -90,8 +104,13 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     roofs: list[Roof]
 
 
-def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]], over_time: Sequence[DrawnHistory] = ()) -> str:
-    """The page of ``runs``; ``charts`` holds those of each, ``over_time`` the machines that several were made on."""
+def page(
+    runs: Sequence[Run],
+    charts: Sequence[Sequence[DrawnChart]],
+    over_time: Sequence[DrawnHistory] = (),
+    frontiers: Sequence[DrawnFrontier | None] = (),
+) -> str:
+    """The page of ``runs``; ``charts`` and ``frontiers`` are those of each, ``over_time`` the machines of several."""
     environment = Environment(
         loader=PackageLoader("esrbench.report"),
         autoescape=True,
@@ -101,7 +120,8 @@ def page(runs: Sequence[Run], charts: Sequence[Sequence[DrawnChart]], over_time:
     )
     environment.filters |= {"png_uri": png_uri, "decibel": decibel, "significant": significant}
     template = environment.get_template("page.html.j2")
-    sections = [_section(run, drawn) for run, drawn in zip(runs, charts, strict=True)]
+    speed_by_memory = [*frontiers, *[None] * (len(runs) - len(frontiers))]
+    sections = [_section(*each) for each in zip(runs, charts, speed_by_memory, strict=True)]
     return template.render(
         sections=sections,
         over_time=over_time,
@@ -122,15 +142,16 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{', '.join(models)} · {', '.join(run.name for run in runs)}"
 
 
-def _section(run: Run, charts: Sequence[DrawnChart]) -> Section:
+def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | None) -> Section:
     rows = ranking(summarise(run))
-    drawn = [workload_pictures(run, workload, rows) for workload in run.record.workloads]
+    drawn = [workload_pictures(run, workload, rows) for workload in main_workloads(run)]
     return Section(
         run=run,
         answer=_marked_up(answer(run)),
         columns=shown(rows),
         rows=rows,
         charts=charts,
+        frontier=frontier,
         pictures=[pictures for pictures in drawn if pictures],
         gaps=gaps(rows),
         notes=noise_notes(run, rows),

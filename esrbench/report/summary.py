@@ -4,12 +4,13 @@ import csv
 import io
 from collections.abc import Sequence
 
-from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.case_summary import CaseSummary, in_brief, ranking, summarise
 from esrbench.compare import answer, machine_name
 from esrbench.history import History, histories
 from esrbench.report.columns import shown_in_summary
 from esrbench.report.escape import escaped
 from esrbench.report.findings import Gap, gaps, trust
+from esrbench.report.frontier_text import budget_md
 from esrbench.report.history_text import history_md
 from esrbench.store import Run
 from esrbench.wording import counted, significant
@@ -72,9 +73,10 @@ def _section(run: Run, *, titled: bool) -> str:
     rows = ranking(summarise(run))
     lines = [f"### {escaped(run.name)}", ""] if titled else []
     lines += [escaped(answer(run)), ""]
-    ranked = [row for row in rows if row.ranked]
+    ranked = in_brief([row for row in rows if row.ranked])
     if ranked:
         lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in _notes(run)), ""]
+    lines += budget_md(run)
     found = gaps(rows)
     if found:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]

@@ -6,9 +6,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from esrbench.case_summary import CaseSummary, ranking, summarise
+from esrbench.case_summary import CaseSummary, in_brief, ranking, summarise
 from esrbench.report.columns import shown_briefly
 from esrbench.report.findings import Gap, gaps, trust
+from esrbench.report.frontier_text import budget_rows
 from esrbench.store import Run
 
 
@@ -16,8 +17,19 @@ def terminal_table(run: Run) -> RenderableType:
     """The ranked cases, fastest first, how far to trust them, and what was not measured and why. Fits 80 columns."""
     rows = ranking(summarise(run))
     missing = [_reason(gap) for gap in gaps(rows)]
-    ranked = [row for row in rows if row.ranked]
-    return Group(_table(ranked), *(Text(f"\n{note}") for note in trust(run)), *missing) if ranked else Group(*missing)
+    ranked = in_brief([row for row in rows if row.ranked])
+    if not ranked:
+        return Group(*missing)
+    return Group(_table(ranked), *(Text(f"\n{note}") for note in trust(run)), *_budgets(run), *missing)
+
+
+def _budgets(run: Run) -> list[Text]:
+    """A line a memory budget, where the run has several tiles or batches."""
+    rows = [
+        f"  {budget}: {target}, tile {tile}, batch {batch}: {speed} Mpix/s with {peak}"
+        for budget, target, tile, batch, speed, peak, _ in budget_rows(run)
+    ]
+    return [Text("\nfastest within a memory budget of"), *map(Text, rows)] if rows else []
 
 
 def _table(rows: Sequence[CaseSummary]) -> Table:

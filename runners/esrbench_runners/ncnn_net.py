@@ -177,6 +177,8 @@ class NcnnSession(Session):
         """One tile, ``(3, H, W)`` → ``(3, sH, sW)``."""
         # The clone owns its memory and pads each plane as ncnn wants it; a plain Mat only borrows the array's.
         tile = self._ncnn.Mat(planes[index]).clone()
+        if tile.empty():  # what a clone is for which there was no memory
+            self._check(ALLOCATION_FAILED, "copying a tile")
         extractor = self._net.create_extractor()
         output = None
         try:

@@ -15,7 +15,7 @@ from esrbench.job import Outcome
 from esrbench.launcher import Inputs, Trial
 from esrbench.plan import Plan, Refusal
 from esrbench.process import Ended
-from esrbench.record import Case, LaunchRecord, ModelRecord, RunEnd, RunRecord, Status
+from esrbench.record import Case, LaunchRecord, ModelRecord, RunEnd, RunRecord, Status, Workload
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
@@ -84,10 +84,13 @@ class Stage:
     late: tuple[Target, ...] = ()
     once: tuple[Target, ...] = ()
     control: bool = False
-    status: Mapping[Target, Status] = field(default_factory=dict)
+    status: Mapping[Target | Case, Status] = field(default_factory=dict)
     reference: Status = Status.OK
     candidates: Mapping[Target, Mapping[Settings, float]] = field(default_factory=dict)  # seconds of a pass
     chosen: dict[tuple[Target, str], Settings] = field(default_factory=dict)
+    workloads: tuple[Workload, ...] = (workload(),)
+    without_reference: frozenset[str] = frozenset()  # workloads for which memory does not suffice to draw it
+    swept_once: bool = False  # the workloads of a sweep are launched once
     before_launch: Callable[[int], None] = lambda sequence: None
     limits_s: list[tuple[Target, int, float]] = field(default_factory=list)
     watcher: Watcher = field(default_factory=Watcher)
@@ -95,8 +98,8 @@ class Stage:
     @property
     def cases(self) -> tuple[Case, ...]:
         named = [*(self.targets or self.seconds), *self.refused]
-        twin = [Case(target=REFERENCE, workload="t48b1", control=True)] if self.control else []
-        return (*(Case(target=target, workload="t48b1") for target in named), *twin)
+        twin = [Case(target=REFERENCE, workload=self.workloads[0].id, control=True)] if self.control else []
+        return (*(Case(target=target, workload=each.id) for each in self.workloads for target in named), *twin)
 
     @property
     def plan(self) -> Plan:
@@ -115,7 +118,9 @@ class Stage:
                 measure_s=1,
                 tune=bool(self.candidates) or None,
             ),
-            inputs=Inputs(workloads={"t48b1": workload()}, pictures={}, artifacts={}, reference=ARTIFACT),
+            inputs=Inputs(
+                workloads={each.id: each for each in self.workloads}, pictures={}, artifacts={}, reference=ARTIFACT
+            ),
             cases=self.cases,
             refused={
                 case: Refusal(status=Status.UNAVAILABLE, reason="not here")
@@ -123,7 +128,7 @@ class Stage:
                 if case.target in self.refused
             },
             late=of(self.late),
-            once=of(self.once),
+            once=of(self.once) | (self._swept if self.swept_once else frozenset()),
             candidates={target: tuple(each) for target, each in self.candidates.items()},
         )
 
@@ -134,6 +139,11 @@ class Stage:
         writer = writer or (RunWriter(self.folder) if launched else RunWriter.create(self.folder, self._record()))
         self.clock = Clock()
         return Harness(self.plan, writer, self.watcher, self.clock, launched).run(rounds)
+
+    @property
+    def _swept(self) -> frozenset[Case]:
+        swept = {each.id for each in self.workloads if each.sweep}
+        return frozenset(case for case in self.cases if case.workload in swept)
 
     @property
     def recorded(self) -> Run:
@@ -158,7 +168,7 @@ class Stage:
                 name="m", spec=SRVGGNetSpec(convs=1, features=4), weights_sha256="0", source="made for a test"
             ),
             reference=REFERENCE,
-            workloads=(workload(),),
+            workloads=self.workloads,
             cases=self.cases,
             environment=environment(),
             settings=self.plan.suite,
@@ -172,7 +182,8 @@ class Launcher:
         self._stage = stage
 
     def draw_reference(self, workload, timeout_s):
-        return Outcome(status=self._stage.reference, reason="scripted", remedy=None)
+        status = Status.OOM if workload in self._stage.without_reference else self._stage.reference
+        return Outcome(status=status, reason="scripted", remedy=None)
 
     def choose(self, target, workload, settings):
         self._stage.chosen[target, workload] = settings
@@ -187,7 +198,7 @@ class Launcher:
         self._stage.limits_s.append((case.target, round_, timeout_s))
         wall_s = self._stage.seconds_of(case, round_)
         self._stage.clock.now_s += wall_s
-        status = self._stage.status.get(case.target, Status.OK)
+        status = self._stage.status.get(case) or self._stage.status.get(case.target, Status.OK)
         record = LaunchRecord(
             case=case,
             sequence=sequence,

@@ -168,3 +168,30 @@ def test_importing_it_loads_nothing_heavy() -> None:
     code = "import sys, esrbench.fidelity; print({'scipy', 'skimage', 'torch'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_of_several_copies_the_worst_is_compared_and_nan_is_worst_of_all():
+    right = np.full((1, 4, 4, 3), 0.5, np.float32)
+    copies = np.stack([right, right + 0.1, right + 0.01])
+    assert fidelity.worst(copies, right) is not None
+    np.testing.assert_array_equal(fidelity.worst(copies, right), copies[1])
+    copies[2, 0, 0, 0, 0] = np.nan
+    np.testing.assert_array_equal(fidelity.worst(copies, right), copies[2])
+
+
+@pytest.mark.parametrize("height", [fidelity.BAND_ROWS + 3, 2 * fidelity.BAND_ROWS + 40])
+def test_a_picture_of_several_bands_is_compared_as_a_whole(height):
+    from skimage import metrics
+
+    rng = np.random.default_rng(3)
+    right = rng.random((1, height, height, 3), np.float32)
+    output = np.clip(right + rng.normal(0, 0.05, right.shape).astype(np.float32), 0, 1)
+    output[0, height - 2, 7] = 3.0
+    plan = tiling.plan(height, height, tile=height, halo=0)
+    found = fidelity.measure(output, right, plan, 1)
+    whole = {"data_range": 1.0, "channel_axis": -1, "gaussian_weights": True, "sigma": 1.5}
+    given, wanted = output[0].astype(np.float64), right[0].astype(np.float64)
+    ssim = metrics.structural_similarity(given, wanted, use_sample_covariance=False, **whole)
+    assert found.ssim == pytest.approx(ssim, abs=1e-12)
+    assert found.mse == pytest.approx(np.mean((given - wanted) ** 2), rel=1e-12)
+    assert found.worst_yx == (height - 2, 7)

@@ -2,13 +2,15 @@
 
 import random
 
+import msgspec
 import pytest
+from recorded import workload
 from staged import Stage
 
 from esrbench.case_summary import noise_floor, summarise
 from esrbench.errors import OutputError, UnavailableError
 from esrbench.harness import HUNG_FACTOR, MIN_HUNG_S
-from esrbench.record import Status
+from esrbench.record import Case, Status
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE, Target
 
@@ -209,6 +211,60 @@ def test_a_disk_that_fills_up_stops_the_run_and_room_lets_it_go_on(tmp_path, mon
     made.run(monkeypatch)
     assert len(made.recorded.launches) == 6
     assert made.recorded.end is not None
+
+
+def sized(*sizes, sweep=False):
+    made = (workload(f"t{tile}b{batch}", tile=tile, batch=batch) for tile, batch in sizes)
+    return tuple(msgspec.structs.replace(each, sweep=sweep) for each in made)
+
+
+def of(target, size):
+    return Case(target=target, workload=size)
+
+
+def test_round_one_goes_from_small_tiles_to_large_ones(stage):
+    made = stage({REFERENCE: 1, FAST: 1}, workloads=sized((256, 1), (64, 4), (64, 1)), max_rounds=1)
+    sizes = [launch.case.workload for launch in made.recorded.launches]
+    assert sizes == ["t64b1"] * 2 + ["t64b4"] * 2 + ["t256b1"] * 2
+
+
+def test_what_ran_out_of_memory_is_not_launched_with_more_pixels_and_is_oom_there_too(stage):
+    sizes = sized((64, 1), (64, 4), (128, 1), (128, 4))
+    made = stage({REFERENCE: 1, FAST: 1}, workloads=sizes, status={of(FAST, "t128b1"): Status.OOM}, max_rounds=2)
+    last = next(launch for launch in made.recorded.launches if launch.case == of(FAST, "t128b4"))
+    assert (last.status, last.wall_ns) == (Status.OOM, None)
+    assert last.reason == "not launched: it ran out of memory at tile 128, batch 1"
+    rows = {(row.target, row.workload): row for row in summarise(made.recorded)}
+    assert rows[FAST, "t128b4"].throughput_mpix_s is None
+    assert rows[FAST, "t64b4"].throughput_mpix_s is not None
+    assert rows[REFERENCE, "t128b4"].throughput_mpix_s is not None
+
+
+def test_a_run_stopped_after_memory_ran_out_goes_on_without_launching_more_pixels(tmp_path, monkeypatch):
+    settings = {"workloads": sized((64, 1), (128, 1), (256, 1)), "status": {of(FAST, "t64b1"): Status.OOM}}
+    cut = Stage(folder=tmp_path / "cut", seconds={REFERENCE: 1, FAST: 1}, before_launch=interrupted_at(2), **settings)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run(monkeypatch)
+    cut.before_launch = interrupted_at(None)
+    cut.run(monkeypatch)
+    assert [case for case, *_ in cut.limits_s].count(FAST) == 1
+
+
+def test_a_sweep_beside_workloads_comes_after_them_and_is_launched_once(stage):
+    sizes = (*sized((256, 1)), *sized((64, 1), sweep=True))
+    made = stage({REFERENCE: 1, FAST: 1}, workloads=sizes, swept_once=True, max_rounds=3)
+    launched = [(launch.round, launch.case.workload) for launch in made.recorded.launches]
+    assert launched[:4] == [(0, "t256b1"), (0, "t256b1"), (0, "t64b1"), (0, "t64b1")]
+    assert {size for round_, size in launched if round_ > 0} == {"t256b1"}
+    assert made.end.notes == ()
+
+
+def test_a_tile_too_large_for_the_reference_takes_no_other_tile_with_it(stage):
+    sizes = sized((64, 1), (256, 1))
+    made = stage({REFERENCE: 1, FAST: 1}, workloads=sizes, without_reference=frozenset({"t256b1"}), max_rounds=1)
+    statuses = {launch.case: launch.status for launch in made.recorded.launches}
+    assert statuses[of(FAST, "t64b1")] is Status.OK
+    assert statuses[of(FAST, "t256b1")] is Status.UNAVAILABLE
 
 
 def test_a_clock_that_is_set_back_changes_no_order_and_no_duration(tmp_path, monkeypatch):

@@ -1,5 +1,8 @@
 """From a suite to a plan: what is launched and what is refused."""
 
+from types import SimpleNamespace
+
+import msgspec
 import pytest
 from staged import ARTIFACT
 
@@ -22,7 +25,12 @@ BASELINE = Availability(target=REFERENCE, usable=True, device_name="a CPU", devi
 def asked(monkeypatch):
     found = probe.Probed(targets=(SOFTWARE, GPU, CPU, BASELINE), broken=())
     monkeypatch.setattr(prepare.probe, "ask", lambda names=None: found)
-    return lambda name: prepare._asked(suite.load(name))
+    return lambda name: prepare._asked(suite_of(name))
+
+
+def suite_of(name):
+    """The suite, for whatever targets there are."""
+    return msgspec.structs.replace(suite.load(name), only=())
 
 
 def test_a_suite_for_devices_has_the_reference_beside_them(asked):
@@ -30,12 +38,37 @@ def test_a_suite_for_devices_has_the_reference_beside_them(asked):
 
 
 def test_a_suite_for_devices_does_not_wait_for_software(asked):
-    gpu = suite.load("gpu")
+    gpu = suite_of("gpu")
     assert [entry.target for entry in asked("gpu") if prepare._runs(entry, gpu)] == [GPU.target, REFERENCE]
     refusal = prepare._refusal(SOFTWARE, gpu)
     assert refusal.status is Status.UNAVAILABLE
     assert "llvmpipe" in refusal.reason
     assert "--target fake@vulkan:fp32" in (refusal.remedy or "")
+
+
+def test_a_suite_may_name_the_only_targets_that_it_measures_beside_the_reference(asked, monkeypatch):
+    quick = msgspec.structs.replace(suite.load("quick"), only=("fake@cuda:*",))
+    assert [entry.target for entry in prepare._asked(quick)] == [GPU.target, REFERENCE]
+
+
+def test_a_sweeps_targets_are_those_that_it_names(tmp_path):
+    made = suite.Sweep(tiles=(64,), batches=(1, 2), halo=8, targets=("fake@cuda:*",))
+    quick = msgspec.structs.replace(suite.load("quick"), sweep=made)
+    workloads = [prepare._workload(plan, 1, 1).record for plan in quick.plans]
+    cases = prepare._cases([GPU.target, REFERENCE], workloads, quick, REFERENCE)
+    swept = [(case.target, case.workload) for case in cases if case.workload != "t48b1"]
+    assert swept == [(GPU.target, "t64b1"), (GPU.target, "t64b2")]
+    assert [case.control for case in cases].count(True) == 1
+
+
+def test_a_sweep_is_launched_once_beside_workloads_and_in_every_round_alone(monkeypatch):
+    made = suite.Sweep(tiles=(64,), batches=(1,), halo=8)
+    for workloads, once in ((suite.load("quick").workloads, 1), ((), 0)):
+        each = msgspec.structs.replace(suite.load("quick"), workloads=workloads, sweep=made)
+        records = [prepare._workload(plan, 1, 1).record for plan in each.plans]
+        cases = prepare._cases([CPU.target], records, each, None)
+        record = SimpleNamespace(workloads=records, cases=cases)
+        assert len(prepare._launched_once(record, each)) == once
 
 
 def test_any_other_suite_measures_software_too(asked):
@@ -52,7 +85,7 @@ def test_a_suite_for_devices_that_are_not_there_ends_before_any_export(monkeypat
     found = probe.Probed(targets=(SOFTWARE, CPU, BASELINE), broken=())
     monkeypatch.setattr(prepare.probe, "ask", lambda names=None: found)
     with pytest.raises(UnavailableError, match=r"software.*fake@vulkan:fp32"):
-        prepare.prepare(suite.load("gpu"), threads=1, say=lambda text: None)
+        prepare.prepare(suite_of("gpu"), threads=1, say=lambda text: None)
 
 
 @pytest.fixture

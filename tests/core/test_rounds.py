@@ -50,6 +50,12 @@ def test_a_case_is_known_by_its_ratio_and_the_reference_by_its_level() -> None:
     assert own.half_width > 0.1
 
 
+def test_beside_a_reference_that_was_launched_once_a_case_is_known_by_its_level() -> None:
+    made = [*rounds(TORCH, [1.0]), *rounds(FAST, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])]
+    assert known_by(made, case(FAST), REFERENCE) == level(made, case(FAST))
+    assert are_narrow(made, [case(FAST)], REFERENCE, 0.01)
+
+
 def test_a_run_is_narrow_enough_once_every_ratio_is_whatever_the_machines_drift() -> None:
     drift = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
     reference, fast = rounds(TORCH, drift), rounds(FAST, [seconds / 2 for seconds in drift])

@@ -1,5 +1,6 @@
 """What to run, from presets, files and options."""
 
+import msgspec
 import pytest
 
 from esrbench import suite
@@ -83,3 +84,30 @@ def test_a_picture_is_taken_whole():
 def test_the_same_tile_twice_is_refused():
     with pytest.raises(UsageError, match="twice"):
         suite.override(suite.load("quick"), suite.Overrides(tiles=(64, 64)))
+
+
+def test_a_sweep_is_every_tile_with_every_batch_small_to_large_on_the_cores_of_the_tiles():
+    plans = suite.Sweep(tiles=(128, 64), batches=(4, 1), halo=8).plans()
+    assert [plan.id for plan in plans] == ["t64b1", "t64b4", "t128b1", "t128b4"]
+    assert [plan.middle for plan in plans] == [48, 48, 112, 112]
+
+
+def test_a_sweep_leaves_out_what_the_workloads_measure_already():
+    quick = msgspec.structs.replace(suite.load("quick"), sweep=suite.Sweep(tiles=(48, 64), batches=(1,)))
+    assert [plan.id for plan in quick.plans] == ["t48b1", "t64b1"]
+
+
+def test_asked_for_a_sweep_nothing_else_is_measured():
+    made = suite.override(suite.load("quick"), suite.Overrides(sweep=True, tiles=(64, 128), halo=8))
+    assert made.workloads == ()
+    assert [plan.id for plan in made.plans] == ["t64b1", "t64b2", "t128b1", "t128b2"]
+
+
+def test_asked_for_other_tiles_a_suites_own_sweep_is_left_out():
+    assert suite.override(suite.load("full"), suite.Overrides(tiles=(64,))).sweep is None
+    assert suite.override(suite.load("full"), suite.Overrides(budget_s=60)).sweep is not None
+
+
+def test_a_sweep_whose_halo_leaves_nothing_is_refused():
+    with pytest.raises(UsageError, match="tile 32 and halo 16"):
+        suite.Sweep(tiles=(32,), halo=16)

@@ -42,6 +42,14 @@ def test_a_crop_of_a_sample_photo_is_described_in_full() -> None:
     assert (made.plan.height, made.plan.width, made.plan.tile, made.plan.halo) == (48, 80, 48, 8)
 
 
+def test_a_batch_that_the_picture_cannot_fill_is_filled_with_its_tiles_again() -> None:
+    made = prepare(batch=3)
+    assert (made.record.tiles, made.record.copies) == (2, 2)
+    first, second = made.batches()
+    assert (len(first), len(second)) == (3, 1)
+    np.testing.assert_array_equal(np.concatenate([first, second])[2:], first[:2])
+
+
 def test_a_crop_without_a_position_is_taken_from_the_middle() -> None:
     np.testing.assert_array_equal(prepare(crop=(48, 81)).pixels, images.sample("astronaut")[232:280, 215:296])
 

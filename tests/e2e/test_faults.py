@@ -69,6 +69,27 @@ def test_memory_that_the_system_refuses_is_oom_with_what_to_do(suite, started, t
     assert bench.returncode == 0, said
     assert statuses(tmp_path / "results" / "run") == {ONE: Status.OOM, TWO: Status.OK}
     assert "try a smaller --tile" in shown
+    assert "out of memory at tile 24, batch 1, with 12.88 GB (address-space limit)" in " ".join(shown.split())
+
+
+def test_a_sweep_launches_nothing_larger_than_what_ran_out_of_memory(suite, started, tmp_path):
+    file = suite(FakeScript(target=ONE, fault=Fault.MEMORY), FakeScript(target=TWO), max_rounds=1)
+    sizes = ["--sweep", "--tile", "24", "--tile", "32", "--batch", "1", "--batch", "2", "--halo", "4"]
+    limit = limited(resource.RLIMIT_AS, 12 << 30)
+    with started("bench", "--suite", file, *sizes, "--out", "results/run", preexec_fn=limit) as bench:
+        _, said = bench.communicate(timeout=120)
+    assert bench.returncode == 0, said
+    run = store.read_run(tmp_path / "results" / "run")
+    one, two = ([launch for launch in run.launches if launch.case.target == target] for target in (ONE, TWO))
+    assert [launch.status for launch in one] == [Status.OOM] * 4
+    assert [launch.case.workload for launch in one if launch.wall_ns is not None] == ["t24b1"]
+    assert one[0].room is not None
+    assert one[0].room.bytes == 12 << 30
+    assert [launch.status for launch in two] == [Status.OK] * 4
+    assert [launch.fidelity.mse for launch in two if launch.fidelity] == [0.0] * 4
+    logs = sorted(file.name for file in (tmp_path / "results" / "run" / "logs").glob("reference.*"))
+    assert logs == ["reference.t24b1.txt", "reference.t32b1.txt"]  # batches share them
+    assert (tmp_path / "reports" / "run" / "frontier.png").is_file()
 
 
 def test_a_launch_that_cannot_write_its_files_ends_the_run_and_no_target_is_blamed(

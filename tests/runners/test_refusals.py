@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,6 +131,21 @@ def test_ncnn_that_changed_an_option_by_itself_is_found_out(get_artifact: GetArt
             session.placement()
 
 
+def test_a_tile_for_which_ncnn_has_no_memory_is_not_taken_for_an_empty_one(
+    get_artifact: GetArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from esrbench_runners.ncnn_net import NcnnSession
+
+    target = Target("ncnn@cpu:fp32")
+    with plugins.runner("ncnn").load(get_artifact(NCNN, Precision.FP32), target, OPTIONS) as session:
+        assert isinstance(session, NcnnSession)
+        unowned = SimpleNamespace(clone=library("ncnn", "ncnn").Mat)
+        # As under `ulimit -v`: the clone that owns no memory is an empty one, without a word.
+        monkeypatch.setattr(session, "_ncnn", SimpleNamespace(Mat=lambda planes: unowned))
+        with pytest.raises(OutOfMemoryError, match="copying a tile: ncnn could not allocate memory"):
+            session.run(np.zeros((1, 8, 8, 3), np.float32))
+
+
 def test_cuda_that_does_not_start_leaves_torch_its_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
@@ -183,6 +199,8 @@ def test_a_batch_of_another_shape_is_one_clear_error(get_artifact: GetArtifact) 
         RuntimeError("CUDA out of memory. Tried to allocate 9 GiB"),
         RuntimeError("std::bad_alloc"),
         RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+        RuntimeError("Check 'ptr' failed at cpu_memory.cpp:257: Failed to allocate 301989888 bytes of memory"),
+        RuntimeError("CUDA error: CUDA_ERROR_OUT_OF_MEMORY"),
         RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9"),
     ],
 )
@@ -190,6 +208,13 @@ def test_memory_that_ran_out_is_told_apart(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError, match="torch: a batch failed") as caught, translated("torch: a batch"):
         raise error
     assert caught.value.__cause__ is error
+
+
+def test_memory_that_ran_out_is_told_by_its_own_line_however_much_stands_before_it() -> None:
+    said = "The following operation failed in the TorchScript interpreter.\n" + "code\n" * 500
+    named = r"^x failed: DefaultCPUAllocator: can't allocate memory: 9 bytes$"
+    with pytest.raises(OutOfMemoryError, match=named), translated("x"):
+        raise RuntimeError(f"{said}DefaultCPUAllocator: can't allocate memory: 9 bytes\n")
 
 
 def test_other_errors_keep_their_message_and_our_own_pass_through() -> None:
