@@ -5,7 +5,6 @@ They draw the same tile in turns, each idle while the other works, so that whate
 A pair gives one number, the median of the ratios of neighbouring tiles; the interval is over pairs.
 """
 
-import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from esrbench.artifact import LocatedArtifact
 from esrbench.environment import usable_cores
 from esrbench.export import ensure_artifact
 from esrbench.exporter import ExportOptions
-from esrbench.process import THREAD_VARIABLES
 from esrbench.stats import Estimate, estimate
 from esrbench.target import Target
 from esrbench.workload import PreparedWorkload
@@ -81,7 +79,6 @@ def bare(target: Target, located: LocatedArtifact, picture: Path, threads: int) 
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
     )
     try:
         yield Bare(process)
