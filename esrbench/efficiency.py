@@ -43,5 +43,5 @@ def joules_per_mpix(record: RunRecord, workload: Workload, launches: Iterable[La
 
 
 def output_mpix(record: RunRecord, workload: Workload) -> float:
-    """Megapixels of the finished picture."""
-    return workload.width_px * workload.height_px * record.model.spec.scale**2 / 1e6
+    """Megapixels of the finished picture, as often as a pass draws it."""
+    return workload.copies * workload.width_px * workload.height_px * record.model.spec.scale**2 / 1e6

@@ -37,7 +37,7 @@ def pass_flop(spec: NetworkSpec, workload: Workload) -> float:
 
     Convolutions alone, counted as direct ones: one by Winograd's or another fast algorithm does fewer.
     """
-    return 2 * spec.macs_per_input_px() * workload.tiles * workload.tile_px**2
+    return 2 * spec.macs_per_input_px() * workload.copies * workload.tiles * workload.tile_px**2
 
 
 def intensity(spec: NetworkSpec, workload: Workload, precision: Precision) -> Intensity:

@@ -4,6 +4,7 @@ The harness orders the rounds and decides when to stop; each launch loads the pu
 it by esrbench's own loop, on a scripted clock; the records are read by `esrbench compare`'s own code.
 """
 
+import os
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -168,6 +169,8 @@ class FakeLauncher:
 
 class Listener:
     """In the place of the run's folder and of whoever watches: keeps the records."""
+
+    folder = Path(os.devnull)  # holds no choice of settings
 
     def __init__(self) -> None:
         self.launches: list[LaunchRecord] = []
