@@ -86,6 +86,9 @@ def _noise_floor(run: Run) -> str | None:
     found = interval(floor.low, floor.high)
     if found is None or floor.low is None or floor.high is None:
         return f"{measured}{times(floor.value)} as fast as itself, in one round: how far noise reaches is not known."
+    if floor.high >= HOPELESS * floor.low:
+        over = f"over {counted(floor.rounds, 'round')} that disagree: how far noise reaches is not known."
+        return f"{measured}{times(floor.value)} as fast as itself, {over}"
     reach = max(floor.high - 1, 1 - floor.low)
     return (
         f"{measured}{times(floor.value)} as fast as itself ({found}, {counted(floor.rounds, 'round')}): "

@@ -44,6 +44,11 @@ def test_one_round_shows_noise_without_its_reach(tmp_path):
     assert "in one round: how far noise reaches is not known" in floor
 
 
+def test_rounds_that_disagree_show_noise_without_its_reach(tmp_path):
+    floor = trust(write_run(tmp_path / "run", twice(0.1, 0.7)))[0]
+    assert "over 2 rounds that disagree: how far noise reaches is not known" in floor
+
+
 def test_the_control_is_no_row_of_its_own(tmp_path):
     run = write_run(tmp_path / "run", twice(1.0, 1.0))
     assert [row.target for row in ranking(summarise(run))] == [TORCH]
