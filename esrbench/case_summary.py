@@ -65,12 +65,14 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     load_s: float | None = None  # medians of the launches
     first_tile_s: float | None = None
     cold_s: float | None = None
+    start_s: float | None = None  # of a command, and in its throughput: a call on a picture of next to no pixels
     new_shape_s: float | None = None  # first tile of a shape that the warm session had not seen
     new_shape_again_s: float | None = None  # the same tile once more
     mse: float | None = None  # worst of the launches; 0 is identical
     psnr_db: float | None = None  # of that mse; infinite where identical
     ssim: float | None = None
     worst_abs: float | None = None  # largest difference of any value, of the [0, 1] scale
+    close_share: float | None = None  # least share of values within 1/255 of the reference's
 
     gflops_s: float | None = None  # arithmetic of a pass, halos included, over its time: centre of the rounds
     attainable_percent: float | None = None  # of what the device reaches at this precision with such convolutions
@@ -184,6 +186,8 @@ def _summary(run: Run, case: Case) -> CaseSummary:
     if status is not Status.OK:
         return row
     row = _with_costs(_with_speed(row, run, case), launches)
+    if row.start_s is not None:  # a command: its windows, and so its arithmetic, are its own
+        return row
     return _with_efficiency(row, run, workload, launches)
 
 
@@ -227,6 +231,7 @@ def _with_fidelity(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSu
         psnr_db=psnr_db(mse),
         ssim=min(fidelity.ssim for fidelity in found),
         worst_abs=max(fidelity.worst_abs for fidelity in found),
+        close_share=min((share for each in found if (share := each.close_share) is not None), default=None),
     )
 
 
@@ -255,9 +260,10 @@ def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSumma
         row,
         peak_ram_mb=_scaled(_largest([memory.peak_rss_bytes for memory in memories]), 1e-6),
         device_memory_mb=_scaled(_largest([memory.device_bytes for memory in memories]), 1e-6),
-        load_s=_scaled(median([sample.load_ns for sample in samples]), 1e-9),
-        first_tile_s=_scaled(median([sample.first_tile_ns for sample in samples]), 1e-9),
-        cold_s=_scaled(median([sample.cold_ns for sample in samples]), 1e-9),
+        load_s=_scaled(median(_known(sample.load_ns for sample in samples)), 1e-9),
+        first_tile_s=_scaled(median(_known(sample.first_tile_ns for sample in samples)), 1e-9),
+        cold_s=_scaled(median(_known(sample.cold_ns for sample in samples)), 1e-9),
+        start_s=_scaled(median(_known(sample.start_ns for sample in samples)), 1e-9),
         new_shape_s=_scaled(median([shape.first_ns for shape in shapes if shape.first_ns]), 1e-9),
         new_shape_again_s=_scaled(median([shape.again_ns for shape in shapes if shape.again_ns]), 1e-9),
     )
@@ -285,6 +291,10 @@ def _interval(stem: str, name: str, estimate: Estimate | None) -> dict[str, floa
     if estimate is None:
         return {}
     return {name: estimate.value, f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
+
+
+def _known(values: Iterable[int | None]) -> list[int]:
+    return [value for value in values if value is not None]
 
 
 def _largest(values: Sequence[int | None]) -> int | None:

@@ -4,7 +4,7 @@ The method is recorded with the figure.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,7 @@ class DeviceMemoryMeter:
     def __init__(self, target: Target) -> None:
         self._on_gpu = target.device_kind in GPU_KINDS
         self._device = open_device(target)
-        self._used_before = _device_used_bytes(self._device)
+        self._used_before = device_used_bytes(self._device)
 
     def used_bytes(self, allocated: Callable[[], int | None] = lambda: None) -> tuple[int | None, str]:
         """Bytes that this process holds on its device, and how that was found; None where nothing can tell.
@@ -33,7 +33,7 @@ class DeviceMemoryMeter:
         mine = self._process_bytes()
         if mine is not None:
             return mine, "NVML per process"
-        used = _device_used_bytes(self._device)
+        used = device_used_bytes(self._device)
         if used is not None and self._used_before is not None and used > self._used_before:
             return used - self._used_before, "NVML device total, after minus before"
         # No NVML, or no growth: seen on another device.
@@ -43,8 +43,12 @@ class DeviceMemoryMeter:
     def _process_bytes(self) -> int | None:
         """This process's bytes on its device; where it cannot be told which that is, on the one that lists it."""
         if self._device is not None:
-            return _process_bytes(self._device)
-        found = [mine for device in _all_devices() if (mine := _process_bytes(device))] if self._on_gpu else []
+            return process_bytes(self._device, {os.getpid()})
+        found = (
+            [mine for device in _all_devices() if (mine := process_bytes(device, {os.getpid()}))]
+            if self._on_gpu
+            else []
+        )
         return found[0] if len(found) == 1 else None
 
 
@@ -88,18 +92,21 @@ def _all_devices() -> list[Any]:
         return []
 
 
-def _process_bytes(device: Any) -> int | None:
-    """This process's bytes: the larger of the compute and the graphics list, as each reports the total."""
+def process_bytes(device: Any, pids: Collection[int]) -> int | None:
+    """Bytes of these processes: of each the larger of the compute and the graphics list, as both report the total."""
     import pynvml  # noqa: PLC0415
 
-    found: list[int] = []
+    found: dict[int, int] = {}
     for list_processes in (pynvml.nvmlDeviceGetComputeRunningProcesses, pynvml.nvmlDeviceGetGraphicsRunningProcesses):
         with suppress(pynvml.NVMLError):
-            found += [p.usedGpuMemory for p in list_processes(device) if p.pid == os.getpid() and p.usedGpuMemory]
-    return max(found, default=None)
+            for each in list_processes(device):
+                if each.pid in pids and each.usedGpuMemory:
+                    found[each.pid] = max(found.get(each.pid, 0), each.usedGpuMemory)
+    return sum(found.values()) if found else None
 
 
-def _device_used_bytes(device: Any | None) -> int | None:
+def device_used_bytes(device: Any | None) -> int | None:
+    """Bytes in use on the device, by everyone; None where it does not tell."""
     if device is None:
         return None
     import pynvml  # noqa: PLC0415

@@ -11,6 +11,7 @@
     ├── ExportError                a model could not be written as an artifact  exit code 1
     ├── UnavailableError           the target cannot run on this machine        status `unavailable`
     ├── PlacementError             the work ran elsewhere than asked            status `fell_back`
+    ├── CommandError               another program drew no picture              status `error` or `crashed`
     └── OutOfMemoryError           host or device memory ran out                status `oom`
 
 A message says what was asked, what was found and what to do. Third-party errors are translated where they
@@ -80,6 +81,14 @@ class PlacementError(EsrbenchError):
         super().__init__(f"{reason}; {remedy}" if remedy else reason)
         self.reason = reason
         self.remedy = remedy
+
+
+class CommandError(EsrbenchError):
+    """Another program that is measured drew no picture; ``killed``: by a signal."""
+
+    def __init__(self, reason: str, *, killed: bool = False) -> None:
+        super().__init__(reason)
+        self.killed = killed
 
 
 class OutOfMemoryError(EsrbenchError):

@@ -34,7 +34,7 @@ SAME_PICTURE_DB = 40.0
 """From here on a picture that differs is called the same: the root mean square error is 1 % of the range, 2.6 of 255
 steps. No float precision's gate is below it; int8's is, so a target can pass its gate and still be a trade."""
 
-_VISIBLE = 1 / 255
+VISIBLE = 1 / 255
 """A reference tile that varies by less is flat as an 8-bit picture: an output that is flat there is not wrong."""
 
 
@@ -48,18 +48,18 @@ def measure(output: Floats, reference: Floats, plan: TilePlan, scale: int) -> Fi
         EsrbenchError: the reference itself holds NaN or Inf.
         TilingError: the tiles are not those of the plan.
     """
-    if not np.isfinite(reference).all():
-        raise EsrbenchError("the reference's output holds NaN or Inf: nothing can be compared with it; check the model")
+    check_reference(reference)
     right, found = (tiling.stitch(tiles, plan, scale) for tiles in (reference, output))
-    mse, worst_abs, worst_yx = _errors(found, right)
+    mse, worst_abs, worst_yx, close_share = _errors(found, right)
     return Fidelity(
         mse=mse,
-        ssim=_ssim(found, right),
+        ssim=ssim(found, right),
         worst_abs=worst_abs,
         worst_yx=worst_yx,
         nan_count=int(np.isnan(output).sum()),
         inf_count=int(np.isinf(output).sum()),
         constant_tiles=_constant_tiles(output, reference),
+        close_share=close_share,
     )
 
 
@@ -71,6 +71,16 @@ def worst(copies: Floats, reference: Floats) -> Floats:
     errors = [float(np.mean((copy - reference) ** 2)) for copy in copies]
     most: Floats = copies[max(range(len(copies)), key=lambda index: (math.isnan(errors[index]), errors[index]))]
     return most
+
+
+def check_reference(reference: Floats) -> None:
+    """Refuse what nothing can be compared with.
+
+    Raises:
+        EsrbenchError: it holds NaN or Inf.
+    """
+    if not np.isfinite(reference).all():
+        raise EsrbenchError("the reference's output holds NaN or Inf: nothing can be compared with it; check the model")
 
 
 def psnr_db(mse: float) -> float:
@@ -89,43 +99,45 @@ def gate_db(precision: Precision) -> float:
     return _GATES_DB[precision]
 
 
-def verdict(fidelity: Fidelity, precision: Precision) -> str | None:
-    """Why the picture is wrong, in words with figures; None where it is right."""
+def verdict(fidelity: Fidelity, precision: Precision, gate: float | None = None) -> str | None:
+    """Why the picture is wrong, in words with figures; None where it is right. ``gate``: in dB, else that of floats."""
     if fidelity.nan_count or fidelity.inf_count:
         return f"the output holds {fidelity.nan_count} NaN and {fidelity.inf_count} infinite values"
     if fidelity.constant_tiles:
         tiles = "1 tile is" if fidelity.constant_tiles == 1 else f"{fidelity.constant_tiles} tiles are"
         return f"{tiles} a single value throughout, where the reference draws a picture"
-    psnr, gate = psnr_db(fidelity.mse), gate_db(precision)
+    psnr = psnr_db(fidelity.mse)
+    gate = gate_db(precision) if gate is None else gate
     if psnr < gate:
         y, x = fidelity.worst_yx
         return (
-            f"PSNR to the reference is {psnr:.1f} dB, {precision.value} must reach {gate:g} dB; "
+            f"PSNR to the reference is {psnr:.1f} dB, {precision.value} must reach {gate:.3g} dB; "
             f"the worst pixel, at row {y}, column {x}, is off by {fidelity.worst_abs:.3g} of the full range"
         )
     return None
 
 
-def _errors(found: Array, right: Array) -> tuple[float, float, tuple[int, int]]:
-    """Mean squared error, the largest absolute one, and its row and column."""
-    squares, worst_abs, worst_yx = 0.0, -1.0, (0, 0)
+def _errors(found: Array, right: Array) -> tuple[float, float, tuple[int, int], float]:
+    """Mean squared error, the largest absolute one, its row and column, and the share of values within 1/255."""
+    squares, worst_abs, worst_yx, close = 0.0, -1.0, (0, 0), 0
     for top in range(0, len(right), BAND_ROWS):
         error = np.abs(np.subtract(*_exact(found, right, top, top + BAND_ROWS)))
         squares += float(np.sum(error**2))
+        close += int(np.count_nonzero(error <= VISIBLE))
         y, x, _ = np.unravel_index(int(error.argmax()), error.shape)
         if error[y, x].max() > worst_abs:
             worst_abs, worst_yx = float(error[y, x].max()), (top + int(y), int(x))
-    return squares / right.size, worst_abs, worst_yx
+    return squares / right.size, worst_abs, worst_yx, close / right.size
 
 
-def _exact(found: Array, right: Array, top: int, bottom: int) -> tuple[Doubles, Doubles]:
+def _exact(found: Array | Doubles, right: Array | Doubles, top: int, bottom: int) -> tuple[Doubles, Doubles]:
     """Rows of both in double precision; what is no number is off by 1."""
     wanted = right[top:bottom].astype(np.float64)
     given = found[top:bottom].astype(np.float64)
     return np.where(np.isfinite(given), given, wanted + 1), wanted
 
 
-def _ssim(found: Array, right: Array) -> float:
+def ssim(found: Array | Doubles, right: Array | Doubles) -> float:
     """Structural similarity as its authors define it (Wang et al. 2004): Gaussian window of 11 pixels, sigma 1.5.
 
     A picture smaller than the window keeps it; only the margin that is left out of the mean shrinks. Taken band by
@@ -163,5 +175,5 @@ def _constant_tiles(output: Floats, reference: Floats) -> int:
     """How many tiles are one single value where the reference's is a picture."""
     axes = (1, 2, 3)
     flat = output.min(axis=axes) == output.max(axis=axes)
-    drawn = reference.max(axis=axes) - reference.min(axis=axes) > _VISIBLE
+    drawn = reference.max(axis=axes) - reference.min(axis=axes) > VISIBLE
     return int((flat & drawn).sum())

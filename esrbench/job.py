@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
+from esrbench.command_target import LocatedCommand
 from esrbench.measure import LoopPlan
 from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Room, Samples, Status, Workload
 from esrbench.runner import Placement
@@ -37,6 +38,7 @@ class Job(Value, frozen=True, kw_only=True):
     picture: str  # PNG to write: the output, stitched
     loop: LoopPlan
     settings: Settings = DEFAULT
+    command: LocatedCommand | None = None  # what to call instead of loading `artifact`, of which it may want the files
     spawned_ns: int  # the harness's perf_counter_ns just before it started the process
 
 

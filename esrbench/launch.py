@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from esrbench import clocks, fidelity, images, memory, plugins, tiling, workload
+from esrbench import clocks, command_launch, fidelity, images, memory, plugins, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
@@ -29,6 +29,8 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     Raises:
         OutputError: the picture or the reference cannot be written.
     """
+    if job.command is not None:
+        return command_launch.launch(job, job.command, clock)
     multiple = job.artifact.artifact.spec.unshuffle
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
     batches = tuple(prepared.batches())

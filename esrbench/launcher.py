@@ -13,6 +13,7 @@ import msgspec
 from esrbench import noise
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
+from esrbench.command_target import LocatedCommand
 from esrbench.errors import OutputError, RecordError
 from esrbench.exhaustion import MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
@@ -33,6 +34,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     pictures: Mapping[str, Path]  # workload id -> PNG of its pixels
     artifacts: Mapping[Case, LocatedArtifact]
     reference: LocatedArtifact
+    commands: Mapping[Target, LocatedCommand] = {}
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,9 +87,9 @@ class Launcher:
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
         """Measure a case once in a fresh process."""
-        artifact = self._inputs.artifacts[case]
+        artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
         picture = self._scratch / f"{sequence:04d}.png"
-        job = self._job(case, artifact, picture, loop)
+        job = self._job(case, artifact or self._inputs.reference, picture, loop)
         started_at = now()
         before = self._gauges.read()
         outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
@@ -107,7 +109,7 @@ class Launcher:
             memory=outcome.memory,
             placement=outcome.placement,
             fidelity=outcome.fidelity,
-            artifact=artifact.artifact,
+            artifact=artifact.artifact if artifact else None,
             noise=noise.between(before, after),
             clocks=outcome.clocks,
             energy=outcome.energy,
@@ -142,6 +144,7 @@ class Launcher:
             picture=str(picture),
             loop=loop,
             settings=settings or self._settings.get((case.target, case.workload), DEFAULT),
+            command=self._inputs.commands.get(case.target),
             spawned_ns=time.perf_counter_ns(),
         )
 

@@ -6,9 +6,22 @@ from pathlib import Path
 
 import msgspec
 
-from esrbench import __version__, attainable, environment, export, plugins, probe, workload, zoo
+from esrbench import (
+    __version__,
+    attainable,
+    command_target,
+    environment,
+    export,
+    picture_fidelity,
+    plugins,
+    probe,
+    workload,
+    zoo,
+)
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Format, LocatedArtifact
+from esrbench.command import Command
+from esrbench.command_target import LocatedCommand
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 from esrbench.exporter import ExportOptions
 from esrbench.launcher import Inputs, now
@@ -34,6 +47,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     software: frozenset[Target]
     workloads: tuple[PreparedWorkload, ...]
     suite: Suite
+    commands: Mapping[Target, LocatedCommand] = {}
 
 
 def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -> Prepared:
@@ -45,23 +59,36 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         UsageError: an unknown model, target or picture, a tile that cannot be.
         UnavailableError: none of the targets can run here.
     """
+    for command in suite.commands:
+        command_target.check(command)
     model = zoo.open_rgb_model(suite.model)
     workloads = (
         tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.plans)
         if recorded is None
         else _recorded_workloads(recorded, model.spec.unshuffle)
     )
+    for command in suite.commands:
+        suited = [each.record for each in workloads if _suits_commands(each.record)]
+        if not suited:
+            raise UsageError(f"command {command.target} draws a picture a call; give it a workload with --batch 1")
+        for each in suited:
+            picture_fidelity.check_border(each.height_px, each.width_px, command.border_px)
     say("asking every runtime what it can run here")
     asked = _asked(suite)
     refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
     usable = [entry.target for entry in asked if _runs(entry, suite)]
     if not usable or (_is_for_devices(suite) and usable == [REFERENCE]):
         raise UnavailableError(f"none of the targets can run here: {_reasons(refused)}", "see esrbench doctor")
-    artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say)
+    commands = {command.target: command for command in suite.commands}
+    artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say, commands)
     if REFERENCE not in artifacts:
         raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
     targets = [entry.target for entry in asked]
-    measured = [entry for entry in asked if entry.target in usable and entry.target in artifacts]
+    measured = [
+        entry
+        for entry in asked
+        if entry.target in usable and entry.target in artifacts and entry.target not in commands
+    ]
     record = RunRecord(
         esrbench_version=__version__,
         created_at=now(),
@@ -83,6 +110,11 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         software=frozenset(entry.target for entry in asked if entry.device_type is DeviceType.SOFTWARE),
         workloads=workloads,
         suite=suite,
+        commands={
+            entry.target: command_target.locate(commands[entry.target], entry)
+            for entry in asked
+            if entry.usable and entry.target in commands
+        },
     )
 
 
@@ -106,9 +138,11 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         pictures={each.record.id: writer.input_picture(each.record.id) for each in prepared.workloads},
         artifacts={case: prepared.artifacts[case.target] for case in cases if case.target in prepared.artifacts},
         reference=prepared.artifacts[REFERENCE],
+        commands=prepared.commands,
     )
     software = frozenset(case for case in cases if case.target in prepared.software)
-    once = set() if prepared.suite.targets else set(software)  # asked for by name, it is there to be timed
+    # Asked for by name, as every command is, it is there to be timed.
+    once = {case for case in software if not prepared.suite.targets and case.target not in prepared.commands}
     return Plan(
         suite=prepared.suite,
         inputs=inputs,
@@ -147,16 +181,23 @@ def _cases(
     targets: Sequence[Target], workloads: Sequence[Workload], suite: Suite, control: Target | None
 ) -> tuple[Case, ...]:
     """Every target on every workload, a sweep's on those of the sweep; and the control on the first workload."""
+    commands = {command.target for command in suite.commands}
     cases = [
         Case(target=target, workload=workload.id)
         for workload in workloads
         for target in targets
         if not workload.sweep or suite.sweep is None or is_named(target, suite.sweep.targets)
+        if target not in commands or _suits_commands(workload)
     ]
     twin = Case(target=control or REFERENCE, workload=workloads[0].id)
     if control is not None and twin in cases:
         cases.insert(cases.index(twin) + 1, msgspec.structs.replace(twin, control=True))
     return tuple(cases)
+
+
+def _suits_commands(workload: Workload) -> bool:
+    """Whether a call draws what a pass does: a command knows no batches, so there is nothing to sweep, or to fill."""
+    return not workload.sweep and workload.copies == 1
 
 
 def _control(suite: Suite, usable: Sequence[Target]) -> Target | None:
@@ -192,14 +233,18 @@ def _recorded_workloads(run: Run, multiple: int) -> tuple[PreparedWorkload, ...]
 
 def _asked(suite: Suite) -> tuple[Availability, ...]:
     """What is known of each target that the suite asks for."""
-    targets = [Target(text) for text in suite.targets]
+    commands = {command.target for command in suite.commands}
+    targets = [target for text in suite.targets if (target := Target(text)) not in commands]
     for target in targets:
         plugins.runner(target.runtime)
     named = sorted({target.runtime for target in targets})
-    probed = probe.ask(named or plugins.runner_names(on_request=suite.on_request))
-    if targets:
-        return tuple(probed.of(target) for target in dict.fromkeys(targets))
-    return tuple(entry for entry in probed.targets if entry.target == REFERENCE or _is_wanted(entry.target, suite))
+    probed = probe.ask(named if suite.targets else plugins.runner_names(on_request=suite.on_request))
+    if suite.targets:
+        found = tuple(probed.of(target) for target in dict.fromkeys(targets))
+    else:
+        wanted = (entry for entry in probed.targets if entry.target == REFERENCE or _is_wanted(entry.target, suite))
+        found = tuple(wanted)
+    return (*found, *(command_target.availability(command, probed.targets) for command in suite.commands))
 
 
 def _is_wanted(target: Target, suite: Suite) -> bool:
@@ -222,22 +267,23 @@ def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorklo
 
 
 def _artifacts(
-    model: str, targets: Sequence[Target], say: Say
+    model: str, targets: Sequence[Target], say: Say, commands: Mapping[Target, Command]
 ) -> tuple[dict[Target, LocatedArtifact], dict[Target, Refusal]]:
     """Each target's artifact, or why there is none; targets that want the same one share it."""
     made: dict[tuple[Format, Precision], LocatedArtifact | EsrbenchError] = {}
     artifacts: dict[Target, LocatedArtifact] = {}
     failed: dict[Target, Refusal] = {}
     for target in dict.fromkeys(targets):
-        runner = plugins.runner(target.runtime)
         try:
-            wanted = (plugins.format_for(runner), runner.artifact_precision(target))
+            wanted = _wanted(target, commands.get(target))
         except UnavailableError as none:  # no exporter for one runtime must not end the run of the others
             failed[target] = Refusal(status=Status.UNAVAILABLE, reason=none.reason, remedy=none.remedy)
             continue
         except Exception as raised:  # nor must a plug-in that raises
             reason = f"its runner could not say which artifact it wants: {type(raised).__name__}: {raised}"
             failed[target] = Refusal(status=Status.ERROR, reason=reason)
+            continue
+        if wanted is None:
             continue
         if wanted not in made:
             made[wanted] = _export(model, *wanted, say)
@@ -249,6 +295,14 @@ def _artifacts(
             case error:
                 failed[target] = Refusal(status=Status.ERROR, reason=f"its artifact could not be exported: {error}")
     return artifacts, failed
+
+
+def _wanted(target: Target, command: Command | None) -> tuple[Format, Precision] | None:
+    """The artifact that a target is given; None for a command that has a model of its own."""
+    if command is not None:
+        return command_target.artifact_of(command)
+    runner = plugins.runner(target.runtime)
+    return plugins.format_for(runner), runner.artifact_precision(target)
 
 
 def _export(model: str, format_: Format, precision: Precision, say: Say) -> LocatedArtifact | EsrbenchError:
@@ -263,7 +317,8 @@ def _export(model: str, format_: Format, precision: Precision, say: Say) -> Loca
 
 def _runs(entry: Availability, suite: Suite) -> bool:
     """Whether to launch it: a suite for kinds of devices does not wait for software that pretends to be one."""
-    return entry.usable and not (_is_for_devices(suite) and entry.device_type is DeviceType.SOFTWARE)
+    by_name = entry.target in {command.target for command in suite.commands}
+    return entry.usable and (by_name or not (_is_for_devices(suite) and entry.device_type is DeviceType.SOFTWARE))
 
 
 def _is_for_devices(suite: Suite) -> bool:

@@ -48,17 +48,19 @@ class NewShape(Value, frozen=True, kw_only=True):
 class Samples(Value, frozen=True, kw_only=True):
     """Times of one launch in nanoseconds, from a monotonic clock. Three boundaries, never mixed."""
 
-    load_ns: int  # `cold`: artifact on disk -> session ready
-    first_tile_ns: int  # `cold`: first tile through the fresh session, host to host
-    cold_ns: int  # `cold`: process start -> first tile is back
+    load_ns: int | None  # `cold`: artifact on disk -> session ready; the three are None for a command: it has no tile
+    first_tile_ns: int | None  # `cold`: first tile through the fresh session, host to host
+    cold_ns: int | None  # `cold`: process start -> first tile is back
     new_shape: NewShape | None = None  # `cold`: None: schema 1 did not try one
     warmups: tuple[Warmup, ...]  # the single tile first, then each size of batch
     tile_ns: tuple[int, ...]  # `tile`: one batch of one tile, host to host
-    image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded
+    image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded; of a command a call
+    start_ns: int | None = None  # of a command: the same call on a picture of next to no pixels; it is in `image_ns`
+    start_side_px: int | None = None  # of that picture
 
 
 class Memory(Value, frozen=True, kw_only=True):
-    """Peak memory of the launch's process; None is "not measured"."""
+    """Peak memory of the launch's process, or of a command and what it starts; None is "not measured"."""
 
     peak_rss_bytes: int | None
     peak_rss_method: str
@@ -129,6 +131,9 @@ class Fidelity(Value, frozen=True, kw_only=True):
     nan_count: int
     inf_count: int
     constant_tiles: int  # tiles of one single value whose reference is not
+    close_share: float | None = None  # of the values, how many are within 1/255 of the reference's; None: not counted
+    bits: int | None = None  # both pictures were first rounded to so many, as this one is; None: floats
+    border_px: int = 0  # input pixels at each border that were not compared
 
 
 class Workload(Value, frozen=True, kw_only=True):

@@ -81,6 +81,6 @@ def _seconds(samples: Samples, boundary: Boundary) -> float | None:
         case Boundary.TILE:
             times_ns = samples.tile_ns
         case Boundary.COLD:
-            times_ns = (samples.cold_ns,)
+            times_ns = () if samples.cold_ns is None else (samples.cold_ns,)
     middle_ns = median(times_ns)
     return None if middle_ns is None else middle_ns / 1e9

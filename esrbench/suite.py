@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from esrbench.codec import Value
+from esrbench.command import Command
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.target import Target
 
@@ -87,6 +88,7 @@ class Suite(Value, frozen=True, kw_only=True):
     targets: tuple[str, ...] = ()  # empty: every target of every runtime
     only: tuple[str, ...] = ()  # where `targets` is empty: of all those these alone; shell patterns; empty: all
     devices: tuple[str, ...] = ()  # kinds of device beside the reference, where `targets` is empty; empty: all
+    commands: tuple[Command, ...] = ()  # other programs, measured beside the targets
     on_request: bool = False  # where `targets` is empty: also runtimes that are slow to prepare
     budget_s: float = 240.0  # for measured launches; the first one of each case may use it up
     max_rounds: int = 5
@@ -120,6 +122,10 @@ class Suite(Value, frozen=True, kw_only=True):
             raise UsageError(f"suite {self.name!r} names a workload twice: {', '.join(ids)}; vary tile or batch")
         for target in self.targets:
             Target(target)
+        commands = [command.target for command in self.commands]
+        twice = sorted({target for target in commands if commands.count(target) > 1})
+        if twice:
+            raise UsageError(f"suite {self.name!r} names a command twice: {', '.join(twice)}; give each its own name")
 
     @property
     def plans(self) -> tuple[WorkloadPlan, ...]:
@@ -200,6 +206,7 @@ class Overrides(Value, frozen=True, kw_only=True):
 
     model: str | None = None
     targets: tuple[str, ...] = ()
+    commands: tuple[Command, ...] = ()
     image: str | None = None  # taken whole
     tiles: tuple[int, ...] = ()
     halo: int | None = None
@@ -222,7 +229,11 @@ def override(suite: Suite, wanted: Overrides) -> Suite:
     if wanted.model is not None:
         suite = replace(suite, model=wanted.model)
     if wanted.targets:
-        suite = replace(suite, targets=wanted.targets)
+        named = {Target(text) for text in wanted.targets}
+        kept = tuple(command for command in suite.commands if command.target in named)
+        suite = replace(suite, targets=wanted.targets, commands=kept)
+    if wanted.commands:
+        suite = replace(suite, commands=(*suite.commands, *wanted.commands))
     if wanted.budget_s is not None:
         suite = replace(suite, budget_s=wanted.budget_s)
     if wanted.precision_percent is not None:

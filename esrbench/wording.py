@@ -43,6 +43,13 @@ def similarity(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.4f}"
 
 
+def share(value: float | None) -> str:
+    """A part of all: ``99.87 %``; only what is whole is written so."""
+    if value is None:
+        return NOT_MEASURED
+    return "100 %" if value == 1 else f"{min(math.floor(value * 10_000) / 100, 99.99):.2f} %"
+
+
 def megabytes(value: float | None) -> str:
     """Memory in whole MB."""
     return NOT_MEASURED if value is None else f"{value:.0f}"

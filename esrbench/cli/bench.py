@@ -22,6 +22,10 @@ def bench(
     target: Annotated[
         list[str] | None, typer.Option(help="RUNTIME@DEVICE:PRECISION; repeatable. Default: all.")
     ] = None,
+    command: Annotated[
+        list[str] | None,
+        typer.Option(help="Another program, as NAME@DEVICE:PRECISION='PROGRAM -i {input} -o {output}'; repeatable."),
+    ] = None,
     image: Annotated[str | None, typer.Option(help="A picture, or a sample's name; taken whole.")] = None,
     tile: Annotated[list[int] | None, typer.Option(help="Tile side in px, halo included; repeatable.")] = None,
     halo: Annotated[int | None, typer.Option(help="Pixels around a tile's core, cut off afterwards.")] = None,
@@ -63,6 +67,7 @@ def bench(
     """Run the same tiles through every target; record speed, memory and fidelity, and report them side by side."""
     from esrbench import suite as suites
     from esrbench.cli.measuring import NewRun, RestOfRun, measure
+    from esrbench.command import Command
 
     if resume is not None:
         _refuse_plan_options(context, resume)
@@ -71,6 +76,7 @@ def bench(
     wanted = suites.Overrides(
         model=model,
         targets=tuple(target or ()),
+        commands=tuple(Command.parse(text) for text in command or ()),
         image=image,
         tiles=tuple(tile or ()),
         halo=halo,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from esrbench.plan import Progress as RunProgress
-from esrbench.record import LaunchRecord, Status
+from esrbench.record import LaunchRecord, Samples, Status
 
 
 class Lines:
@@ -85,9 +85,14 @@ def _result(record: LaunchRecord) -> str:
     title = f"{record.case.target} {record.case.workload}{' (control)' if record.case.control else ''}"
     if record.status is not Status.OK or record.samples is None:
         return f"{title}: {record.status.value}: {record.reason}"
-    tile_ms = statistics.median(record.samples.tile_ns) / 1e6
     wall_s = (record.wall_ns or 0) / 1e9
-    return f"{title}: ok, {tile_ms:.0f} ms a tile, {wall_s:.1f} s from start to end"
+    return f"{title}: ok, {_pace(record.samples)}, {wall_s:.1f} s from start to end"
+
+
+def _pace(samples: Samples) -> str:
+    if not samples.tile_ns:  # of a command
+        return f"{statistics.median(samples.image_ns) / 1e6:.0f} ms a picture"
+    return f"{statistics.median(samples.tile_ns) / 1e6:.0f} ms a tile"
 
 
 def _duration(seconds: float) -> str:

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from esrbench.case_summary import CaseSummary
-from esrbench.wording import NOT_MEASURED, decibel, interval, megabytes, seconds, significant, similarity, times
+from esrbench.wording import (
+    NOT_MEASURED,
+    decibel,
+    interval,
+    megabytes,
+    seconds,
+    share,
+    significant,
+    similarity,
+    times,
+)
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +159,12 @@ COLUMNS = (
         value=lambda row: row.worst_abs,
     ),
     Column(
+        head="within 1/255",
+        meaning="values at most one step of an 8-bit picture from the reference's, worst launch",
+        text=lambda row: share(row.close_share),
+        value=lambda row: row.close_share,
+    ),
+    Column(
         head="load s",
         meaning="artifact on disk to session ready",
         text=lambda row: seconds(row.load_s),
@@ -165,6 +181,13 @@ COLUMNS = (
         meaning="process start to first tile back",
         text=lambda row: seconds(row.cold_s),
         value=lambda row: row.cold_s,
+        brief=True,
+    ),
+    Column(
+        head="start s",
+        meaning="of a command, and in its Mpix/s: the same call on a picture of next to no pixels",
+        text=lambda row: seconds(row.start_s),
+        value=lambda row: row.start_s,
         brief=True,
     ),
     Column(

@@ -8,6 +8,7 @@ from esrbench.advice import advice
 from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
 from esrbench.measure import MIN_STEADY_TILES
 from esrbench.record import NewShape
+from esrbench.report.command_notes import command_notes
 from esrbench.report.tunings import tuning_notes
 from esrbench.stats import spread
 from esrbench.store import Run
@@ -74,6 +75,7 @@ def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
         notes.append(
             "A software device is a graphics device that is really the CPU: its picture counts, its speed does not."
         )
+    notes += command_notes(run, rows)
     notes += [note for note in (_unsettled(run), *_new_shapes(run)) if note]
     return [*notes, *_story(run)]
 

@@ -150,6 +150,8 @@ def _settling(run: Run, row: CaseSummary) -> list[float]:
     launches = launches_of(run, Case(target=row.target, workload=row.workload))
     ratios: list[list[float]] = []
     for samples in (launch.samples for launch in launches if launch.samples):
+        if samples.first_tile_ns is None or not samples.tile_ns:  # a command: it has no tiles
+            continue
         steady_ns = statistics.median(samples.tile_ns)
         warmup_ns = samples.warmups[0].times_ns if samples.warmups else ()
         ratios.append([ns / steady_ns for ns in (samples.first_tile_ns, *warmup_ns)][:MAX_CELLS])
