@@ -6,7 +6,10 @@ included. The same call on a picture of next to no pixels says how much of that 
 """
 
 import gc
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -15,7 +18,7 @@ import numpy as np
 from esrbench import clocks, images, picture_fidelity, workload
 from esrbench.command_calls import Calls
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import CommandError
+from esrbench.errors import CommandError, OutputError
 from esrbench.images import Picture, Pixels
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, LoopPlan
@@ -30,6 +33,9 @@ start."""
 
 CLAIMED = "claimed by the command"
 
+FULL_BYTES = 1 << 20
+"""With less room than this, a call's failure is put down to the disk."""
+
 
 def launch(job: Job, located: LocatedCommand, clock: Clock) -> Outcome:
     """Measure the command, keep its picture and compare it.
@@ -40,14 +46,32 @@ def launch(job: Job, located: LocatedCommand, clock: Clock) -> Outcome:
     """
     multiple = job.artifact.artifact.spec.unshuffle
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
-    with tempfile.TemporaryDirectory(prefix="command-", dir=Path(job.picture).parent) as scratch:
-        calls = Calls.of(job, located, Path(scratch), clock)
+    with _scratch(Path(job.picture).parent) as folder:
+        calls = Calls.of(job, located, folder, clock)
         try:
             outcome, drawn = _measured(job, calls, prepared)
         except CommandError as failed:
+            _check_disk(folder, failed)
             status = Status.CRASHED if failed.killed else Status.ERROR
             return Outcome(status=status, reason=str(failed), remedy="its output is in the run's logs; call it by hand")
     return _judged(job, prepared, outcome, drawn)
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A folder for the command's pictures, gone afterwards."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix="command-", dir=parent)
+    except OSError as error:
+        raise OutputError(f"{parent}: no folder can be made there: {error.strerror}; set TMPDIR to another") from error
+    with made as folder:
+        yield Path(folder)
+
+
+def _check_disk(folder: Path, failed: CommandError) -> None:
+    """A command that finds no room for its picture is not to blame."""
+    if shutil.disk_usage(folder).free < FULL_BYTES:
+        raise OutputError(f"{folder} cannot be written: its disk is full ({failed})") from failed
 
 
 def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outcome, Pixels]:

@@ -91,3 +91,15 @@ def test_a_vulkan_device_beside_several_others_is_the_one_that_lists_the_process
     assert meter.used_bytes() == (700, "NVML per process")
     graphics["bus-a"].append(mine)
     assert meter.used_bytes() == (None, NOT_MEASURED)
+
+
+def test_several_processes_hold_what_each_holds_on_its_larger_list(monkeypatch):
+    class Process:
+        def __init__(self, pid, used):
+            self.pid, self.usedGpuMemory = pid, used
+
+    compute, graphics = [Process(1, 500), Process(2, 30), Process(9, 8000)], [Process(1, 400), Process(3, None)]
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", lambda _: compute)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetGraphicsRunningProcesses", lambda _: graphics)
+    assert device_memory.process_bytes("bus-a", {1, 2, 3}) == 530
+    assert device_memory.process_bytes("bus-a", {3, 4}) is None

@@ -34,7 +34,7 @@ def with_noise(psnr_db: float) -> np.ndarray:
 def test_the_same_picture_has_no_error() -> None:
     same = measure(REFERENCE)
     assert same == Fidelity(
-        mse=0.0, ssim=1.0, worst_abs=0.0, worst_yx=(0, 0), nan_count=0, inf_count=0, constant_tiles=0
+        mse=0.0, ssim=1.0, worst_abs=0.0, worst_yx=(0, 0), nan_count=0, inf_count=0, constant_tiles=0, close_share=1.0
     )
     assert math.isinf(fidelity.psnr_db(same.mse))
     assert fidelity.verdict(same, Precision.FP32) is None

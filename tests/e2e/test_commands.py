@@ -131,32 +131,13 @@ COMMAND = "mine@cpu:fp32=python draw.py {input} {output}"
 
 @pytest.mark.parametrize(
     ("command", "message"),
-    [
-        ("mine=python {input} {output}", "RUNTIME@DEVICE:PRECISION"),
-        ("mine@cpu:fp32", "not of the form NAME@DEVICE:PRECISION=COMMAND"),
-        ("mine@cpu:fp32=", "is empty"),
-        ("mine@cpu:fp32=python {input}", "lacks {output}"),
-        ("mine@cpu:fp32=python {output}", "lacks {input}"),
-        ("mine@cpu:fp32=python {inptu} {output}", "did you mean 'input'"),
-        ("mine@cpu:fp32=python '{input} {output}", "No closing quotation"),
-        ("mine@cpu:fp32=python {input {output}", "cannot be read"),
-        ("mine@cpu:fp32=python {artifact} {input} {output}", "artifact:FORMAT"),
-        ("mine@cpu:fp32=python {artifact:ncn} {input} {output}", "did you mean 'ncnn'"),
-        ("mine@cpu:fp32=python {artifact:ncnn} {artifact:onnx} {input} {output}", "several formats: ncnn, onnx"),
-        (COMMAND.replace("mine", "ncnn"), "the runtime 'ncnn' is installed"),
-    ],
+    [(COMMAND.replace("input", "inptu"), "did you mean 'input'"), (COMMAND.replace("mine", "ncnn"), "is installed")],
 )
 def test_a_command_that_cannot_be_is_refused_with_one_message(esrbench, tmp_path, zero_checkpoint, command, message):
     done = esrbench("bench", "--model", zero_checkpoint, "--target", REFERENCE, "--command", command)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_a_command_named_twice_is_refused(esrbench, zero_checkpoint):
-    done = esrbench("bench", "--model", zero_checkpoint, "--command", COMMAND, "--command", COMMAND)
-    assert done.returncode == 2
-    assert "names a command twice: mine@cpu:fp32" in done.stderr
 
 
 def test_a_picture_too_small_to_be_compared_is_refused(esrbench, zero_checkpoint, tmp_path):
@@ -175,7 +156,9 @@ def test_a_command_is_given_the_export_and_keeps_its_id_when_a_run_goes_on(esrbe
     (tmp_path / "draw.py").write_text(draw)
     target = Target("mine@vulkan1:fp16")
     command = f"{target} (software)={sys.executable} draw.py {{artifact_folder:ncnn}}/{{artifact_name:ncnn}}.param"
-    suite = write_suite(tmp_path / "own.toml", zero_checkpoint, [REFERENCE], max_rounds=2, crop=[80, 200, 72, 68])
+    suite = write_suite(
+        tmp_path / "own.toml", zero_checkpoint, [REFERENCE], max_rounds=2, crop=[80, 200, 72, 68], tile=72
+    )
     command += " {input} {output} {scale}"
     arguments = ["bench", "--suite", suite, "--command", command, "--out", "results/own", "--rounds", 1]
     done = esrbench(*arguments)
