@@ -89,7 +89,7 @@ COLUMNS = (
     ),
     Column(
         head="PSNR dB",
-        meaning="float output against the reference's, worst launch; exact: no value differs",
+        meaning="against the reference's, in floats, of a command in 8 bits; worst launch; exact: no value differs",
         text=lambda row: decibel(row.psnr_db),
         value=lambda row: row.psnr_db,
         brief=True,

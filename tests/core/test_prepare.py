@@ -4,13 +4,17 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from recorded import TORCH, launch, write_run
 from staged import ARTIFACT
 
 from esrbench import prepare, probe, suite, workload
 from esrbench.architecture import SRVGGNetSpec
+from esrbench.command import Command
+from esrbench.command_target import LocatedCommand
 from esrbench.errors import UnavailableError
-from esrbench.record import Attainable, Status
+from esrbench.record import Attainable, Case, Status
 from esrbench.runner import Availability, DeviceType
+from esrbench.store import RunWriter
 from esrbench.target import REFERENCE, Precision, Target
 
 SOFTWARE = Availability(
@@ -99,7 +103,7 @@ def probed(monkeypatch, tmp_path):
     calls = []
     roof = Attainable(device="cpu", precision=Precision.FP32, gflops_s=1.0, gbytes_s=1.0, how="scripted")
     monkeypatch.setattr(prepare, "_asked", lambda _: (BASELINE, GPU))
-    monkeypatch.setattr(prepare, "_artifacts", lambda _model, _targets, _say: ({REFERENCE: ARTIFACT}, {}))
+    monkeypatch.setattr(prepare, "_artifacts", lambda *_: ({REFERENCE: ARTIFACT}, {}))
     monkeypatch.setattr(prepare.attainable, "probe", lambda *arguments: calls.append(arguments) or (roof,))
 
     def record_of(recorded=None, **changes):
@@ -131,3 +135,35 @@ def test_a_run_that_goes_on_is_not_probed_again(probed, monkeypatch):
     monkeypatch.setattr(prepare, "_recorded_workloads", lambda run, _: run)
     fresh = workload.prepare(image="astronaut", crop=(32, 32), tile=16, halo=4, batch=1, threads=3, id="t16b1")
     assert probed(recorded=(fresh,))[1] == []
+
+
+TOOL = Command(name="tool", device="vulkan", command="tool {input} {output}", software=True)
+
+
+def test_a_suite_that_names_commands_alone_asks_no_runtime(monkeypatch):
+    asked = []
+    monkeypatch.setattr(prepare.probe, "ask", lambda names: asked.append(names) or probe.Probed(targets=(), broken=()))
+    alone = suite.override(suite.load("quick"), suite.Overrides(commands=(TOOL,)))
+    found = prepare._asked(msgspec.structs.replace(alone, targets=(TOOL.target,)))
+    assert asked == [[]]
+    assert [(entry.target, entry.usable) for entry in found] == [(TOOL.target, False)]
+
+
+def test_a_command_on_a_software_device_is_there_to_be_timed_and_a_runtime_there_is_not(tmp_path):
+    quick = suite.override(suite.load("quick"), suite.Overrides(commands=(TOOL,)))
+    located = LocatedCommand(command=TOOL, program="/tool", device_name="llvmpipe", device_type=DeviceType.SOFTWARE)
+    cases = tuple(Case(target=target, workload="t48b1") for target in (REFERENCE, SOFTWARE.target, TOOL.target))
+    prepared = prepare.Prepared(
+        record=msgspec.structs.replace(write_run(tmp_path / "run", [launch(TORCH)]).record, cases=cases),
+        refused={},
+        artifacts={REFERENCE: ARTIFACT, SOFTWARE.target: ARTIFACT},
+        software=frozenset({SOFTWARE.target, TOOL.target}),
+        workloads=(),
+        suite=quick,
+        commands={TOOL.target: located},
+    )
+    plan = prepare.plan_of(prepared, RunWriter(tmp_path))
+    assert {case.target for case in plan.late} == {SOFTWARE.target, TOOL.target}
+    assert {case.target for case in plan.once} == {SOFTWARE.target}
+    assert plan.inputs.commands == {TOOL.target: located}
+    assert {case.target for case in plan.inputs.artifacts} == {REFERENCE, SOFTWARE.target}

@@ -26,7 +26,7 @@ def main() -> None:
         case "fail":
             sys.exit("the network could not be found")
         case "out-of-memory":
-            sys.exit("vkAllocateMemory failed: out of memory")
+            sys.exit("vkAllocateMemory failed -2")
         case "kill":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "hang":
