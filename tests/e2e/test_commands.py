@@ -151,7 +151,7 @@ def test_a_picture_too_small_to_be_compared_is_refused(esrbench, zero_checkpoint
 
 
 def test_a_command_is_given_the_export_and_keeps_its_id_when_a_run_goes_on(esrbench, zero_checkpoint, tmp_path):
-    copy = "import shutil,sys; from PIL import Image; p=Image.open(sys.argv[2]); n=int(sys.argv[4])*p.width; "
+    copy = "import sys; from PIL import Image; p=Image.open(sys.argv[2]); n=int(sys.argv[4])*p.width; "
     draw = copy + "assert open(sys.argv[1]).read(7)=='7767517'; p.resize((n, n*p.height//p.width), 0).save(sys.argv[3])"
     (tmp_path / "draw.py").write_text(draw)
     target = Target("mine@vulkan1:fp16")
@@ -159,6 +159,7 @@ def test_a_command_is_given_the_export_and_keeps_its_id_when_a_run_goes_on(esrbe
     suite = write_suite(
         tmp_path / "own.toml", zero_checkpoint, [REFERENCE], max_rounds=2, crop=[80, 200, 72, 68], tile=72
     )
+    suite.write_text(f"control = false\n{suite.read_text()}")
     command += " {input} {output} {scale}"
     arguments = ["bench", "--suite", suite, "--command", command, "--out", "results/own", "--rounds", 1]
     done = esrbench(*arguments)
