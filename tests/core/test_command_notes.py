@@ -48,6 +48,7 @@ def test_a_command_has_a_speed_with_its_start_in_it_and_no_tile(run):
     assert row.start_s == pytest.approx(0.5)
     assert (row.latency_ms, row.load_s, row.first_tile_s, row.cold_s, row.new_shape_s) == (None,) * 5
     assert row.close_share == 0.9987
+    assert row.gflops_s is None  # of our windows, which are not the program's
     case = Case(target=Target(TOOL), workload="t48b1")
     assert seconds_by_round(run.launches, case, Boundary.TILE) == {}
     assert seconds_by_round(run.launches, case, Boundary.COLD) == {}

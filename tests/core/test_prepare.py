@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from recorded import TORCH, launch, write_run
+from recorded import workload as recorded_workload
 from staged import ARTIFACT
 
 from esrbench import prepare, probe, suite, workload
@@ -167,3 +168,12 @@ def test_a_command_on_a_software_device_is_there_to_be_timed_and_a_runtime_there
     assert {case.target for case in plan.once} == {SOFTWARE.target}
     assert plan.inputs.commands == {TOOL.target: located}
     assert {case.target for case in plan.inputs.artifacts} == {REFERENCE, SOFTWARE.target}
+
+
+def test_a_command_takes_no_part_in_a_sweep_nor_where_a_batch_is_filled_by_repeating():
+    quick = suite.override(suite.load("quick"), suite.Overrides(commands=(TOOL,)))
+    plain = recorded_workload("t48b1")
+    others = [msgspec.structs.replace(plain, id="t48b4", copies=2), msgspec.structs.replace(plain, id="s", sweep=True)]
+    cases = prepare._cases([REFERENCE, TOOL.target], [plain, *others], quick, None)
+    assert [case.workload for case in cases if case.target == TOOL.target] == ["t48b1"]
+    assert [case.workload for case in cases if case.target == REFERENCE] == ["t48b1", "t48b4", "s"]
