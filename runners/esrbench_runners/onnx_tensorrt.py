@@ -72,13 +72,23 @@ class OnnxruntimeTensorrtRunner(Runner):
 
     def load(self, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> Session:
         """A session whose every node is in a TensorRT engine, built now or taken from the cache."""
-        set_tf32(target)  # first: asking whether TensorRT is there loads its libraries
-        require(target, self._found())
+        self._require(target)
         if artifact.artifact.io is Interface.IMAGE:
             name = artifact.artifact.files[0].name
             raise UnavailableError(f"{target} feeds planes, {name} takes pictures", "export it with --io float")
         runtime = library("onnxruntime", "esrbench[onnxruntime]")
         return loaded(runtime, artifact, target, options, cache.folder() / "tensorrt")
+
+    def _require(self, target: Target) -> None:
+        """TF32 is settled first, as asking whether TensorRT is there loads its libraries; a refusal changes nothing."""
+        before = os.environ.get(NO_TF32)
+        set_tf32(target)
+        try:
+            require(target, self._found())
+        except UnavailableError:
+            if before is None:
+                os.environ.pop(NO_TF32, None)
+            raise
 
     def _found(self) -> Sequence[Availability]:
         runtime = library("onnxruntime", "esrbench[onnxruntime]")

@@ -62,9 +62,14 @@ COMPILED_ANEW = "torch-compile"
 """What it compiles for each session is what ``torch`` runs."""
 
 
-def targets(scale: int) -> list[Target]:
-    """Those that claim fp32 and can run here, in software too."""
-    usable = [entry.target for entry in availabilities() if entry.usable and entry.target.precision is Precision.FP32]
+@pytest.fixture(scope="module")
+def usable() -> list[Target]:
+    """Targets that claim fp32 and can run here, in software too."""
+    return [entry.target for entry in availabilities() if entry.usable and entry.target.precision is Precision.FP32]
+
+
+def targets(usable: list[Target], scale: int) -> list[Target]:
+    """Those that are not left out to save time."""
     left_out = {COMPILED_ANEW} if scale == COMPILED_SCALE else {COMPILED_ANEW, COMPILED}
     return [target for target in usable if target.runtime not in left_out]
 
@@ -80,14 +85,14 @@ def drawn(path: Path, target: Target, photo, scale: int, cache: Path):
         return located, tiling.stitch(session.run(tiles), plan, scale)
 
 
-def test_each_runtime_draws_what_the_network_draws(folding, photo, artifact_cache):
+def test_each_runtime_draws_what_the_network_draws(folding, photo, usable, artifact_cache):
     path, model = folding
     planes = torch.from_numpy(float_tiles(tiling.padded(photo, (TILE, TILE)))).permute(2, 0, 1)[None]
     with torch.inference_mode():
         right = network(model)(planes)[0].permute(1, 2, 0).numpy()
     scale = model.spec.scale
     right = right[: HEIGHT * scale, : WIDTH * scale]
-    for target in targets(scale):
+    for target in targets(usable, scale):
         located, picture = drawn(path, target, photo, scale, artifact_cache)
         assert located.artifact.weights_sha256 == model.weights_sha256
         assert picture.shape == (HEIGHT * scale, WIDTH * scale, 3)

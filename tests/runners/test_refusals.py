@@ -96,9 +96,9 @@ def test_openvino_has_no_fp16_where_the_cpu_has_none(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(OpenvinoRunner, "_core", lambda _: Core(*capabilities))
         return {entry.target.precision.value: entry.usable for entry in OpenvinoRunner().targets()}
 
-    assert usable("FP32") == {"fp32": True, "bf16": False, "fp16": False}
-    assert usable("FP32", "BF16") == {"fp32": True, "bf16": True, "fp16": False}
-    assert usable("FP32", "BF16", "FP16") == {"fp32": True, "bf16": True, "fp16": True}
+    assert usable("FP32") == {"fp32": True, "bf16": False, "fp16": False, "int8": True}
+    assert usable("FP32", "BF16") == {"fp32": True, "bf16": True, "fp16": False, "int8": True}
+    assert usable("FP32", "BF16", "FP16") == {"fp32": True, "bf16": True, "fp16": True, "int8": True}
 
 
 def test_a_tile_that_cannot_fit_a_device_is_refused_in_words(get_artifact: GetArtifact) -> None:
