@@ -48,7 +48,7 @@ def question(
         target=target,
         candidates=candidates,
         files_sha256=tuple(file.sha256 for file in artifact.files),
-        tile_shape=(min(workload.batch, workload.tiles), workload.tile_px, workload.tile_px),
+        tile_shape=(min(workload.batch, workload.tiles * workload.copies), workload.tile_px, workload.tile_px),
         threads=workload.threads,
         cpu=machine.cpu,
         cpu_features=machine.cpu_features,

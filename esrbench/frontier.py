@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.record import Status, Workload
+from esrbench.settings import DEFAULT, Settings
 from esrbench.store import Run
 from esrbench.target import Target
 
@@ -23,6 +24,7 @@ class Spot(Value, frozen=True, kw_only=True):
     memory_mb: float
     on_device: bool  # the device's memory, else the peak resident memory of the process
     psnr_db: float | None = None
+    settings: Settings = DEFAULT  # that it was measured with
 
     @property
     def size(self) -> str:
@@ -43,9 +45,11 @@ def has_sizes(run: Run) -> bool:
 
 
 def spots(run: Run) -> tuple[Spot, ...]:
-    """Every ranked case whose memory was measured; software devices are no choice."""
+    """Every ranked case whose memory was measured; software devices are no choice, a command has tiles of its own."""
     workloads = {workload.id: workload for workload in run.record.workloads}
-    found = (_spot(row, workloads[row.workload]) for row in summarise(run) if row.ranked and not row.is_software)
+    rows = [row for row in summarise(run) if row.ranked and not row.is_software and row.start_s is None]
+    chosen = {(tuned.target, tuned.workload): tuned.chosen for tuned in run.tunings}
+    found = (_spot(row, workloads[row.workload], chosen.get((row.target, row.workload), DEFAULT)) for row in rows)
     return tuple(spot for spot in found if spot is not None)
 
 
@@ -96,7 +100,7 @@ def large_picture_mpix_s(throughput_mpix_s: float, workload: Workload) -> float:
     return throughput_mpix_s * core_px / (workload.width_px * workload.height_px)
 
 
-def _spot(row: CaseSummary, workload: Workload) -> Spot | None:
+def _spot(row: CaseSummary, workload: Workload, settings: Settings) -> Spot | None:
     """None where there is no memory to set the speed against: on a device, the device's."""
     on_device = row.target.device_kind != "cpu"
     memory_mb = row.device_memory_mb if on_device else row.peak_ram_mb
@@ -111,4 +115,5 @@ def _spot(row: CaseSummary, workload: Workload) -> Spot | None:
         memory_mb=memory_mb,
         on_device=on_device,
         psnr_db=row.psnr_db,
+        settings=settings,
     )

@@ -90,8 +90,8 @@ class Harness:
 
     def _tune(self, launcher: Launcher) -> None:
         """Choose settings, before the budget's clock starts."""
-        begun = any(launch.wall_ns is not None for launch in self._launches)
-        spent_s = Tuner(self._plan, self._writer, launcher, self._progress, self._clock_s).tune(begun=begun)
+        tuner = Tuner(self._plan, self._writer, launcher, self._progress, self._clock_s)
+        spent_s = tuner.tune(self._launches)
         if spent_s > 0:
             self._note(f"finding settings took {spent_s:.0f} s, apart from the budget")
 

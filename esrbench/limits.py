@@ -27,12 +27,18 @@ def foreseen(
         least = min(out, key=lambda workload: (workload.tile_px, workload.batch))
         reason = f"not launched: it ran out of memory at tile {least.tile_px}, batch {least.batch}"
         return Refusal(status=Status.OOM, reason=reason, remedy="use a smaller --tile or --batch")
-    took_s = max((launch.wall_ns / 1e9 for launch in smaller if launch.wall_ns), default=0.0)
+    less = (launch for launch in smaller if _pass_px(workloads[launch.case.workload]) <= _pass_px(own))
+    took_s = max((launch.wall_ns / 1e9 for launch in less if launch.wall_ns), default=0.0)
     # A batch may make a whole pass faster, and a disturbance is no forecast: twice over is no coincidence.
     if took_s > 2 * left_s:
         reason = f"not launched: {left_s:.0f} s of the budget were left, a smaller case took {significant(took_s)} s"
         return Refusal(status=Status.TIMEOUT, reason=reason, remedy="raise --budget")
     return None
+
+
+def _pass_px(workload: Workload) -> int:
+    """Pixels that a pass works on."""
+    return workload.tiles * workload.copies * workload.tile_px**2
 
 
 def is_within(small: Workload, large: Workload) -> bool:

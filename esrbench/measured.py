@@ -7,6 +7,7 @@ from esrbench.errors import UsageError
 from esrbench.frontier import Spot, fastest_within, spots
 from esrbench.record import Environment
 from esrbench.store import Run
+from esrbench.target import Precision
 from esrbench.wording import gigabytes
 
 _UNITS_GB = {"M": 1e-3, "G": 1.0}
@@ -22,6 +23,8 @@ def recommended(
     budget_gb: float | None,
 ) -> Spot:
     """The fastest spot of ``run`` for one tile at a time; of ``target`` and ``tile_px`` alone where they are given.
+
+    int8 has to be named: its picture is a trade.
 
     Raises:
         UsageError: it was measured on another machine or with other weights, or nothing of it fits.
@@ -39,7 +42,8 @@ def recommended(
     single = [
         spot
         for spot in spots(run)
-        if spot.batch == 1 and target in (None, spot.target) and tile_px in (None, spot.tile_px)
+        if spot.batch == 1 and tile_px in (None, spot.tile_px)
+        if spot.target == target or (target is None and spot.target.precision is not Precision.INT8)
     ]
     if not single:
         raise UsageError(f"{run.name} has no such target and tile with a speed and its memory in batches of one")

@@ -12,7 +12,7 @@ from esrbench.choices import Question
 from esrbench.launcher import Trial, now
 from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress
-from esrbench.record import Case, Status, TrialRecord, TuningRecord
+from esrbench.record import Case, LaunchRecord, Status, TrialRecord, TuningRecord
 from esrbench.settings import Settings
 from esrbench.stats import estimate
 from esrbench.store import RunWriter, file_stem, read_tunings
@@ -61,10 +61,11 @@ class Tuner:
         self._clock_s = clock_s
         self._spent_s = 0.0
 
-    def tune(self, *, begun: bool) -> float:
+    def tune(self, launched: Sequence[LaunchRecord]) -> float:
         """Choose; returns the seconds that it took, before the run was cut short too.
 
-        A run that has ``begun`` to measure goes on with what it recorded: its rounds would not compare otherwise.
+        A run that has begun to measure goes on with what it recorded: its rounds would not compare otherwise. Of
+        what was ``launched``, or refused, nothing is tried.
 
         Raises:
             OutputError: a choice cannot be written.
@@ -73,19 +74,22 @@ class Tuner:
         for tuned in recorded:
             self._launcher.choose(tuned.target, tuned.workload, tuned.chosen)
             self._spent_s += 0 if tuned.known else tuned.elapsed_s
+        begun = any(launch.wall_ns is not None for launch in launched)
         if not begun and self._suite.tune is not False:
             settled = {(tuned.target, tuned.workload) for tuned in recorded}
+            refused = {launch.case for launch in launched}
             for case in self._with_a_choice():
-                if (case.target, case.workload) not in settled:
+                if (case.target, case.workload) not in settled and case not in refused:
                     self._settle(case)
         return self._spent_s
 
     def _with_a_choice(self) -> list[Case]:
-        """The control goes with its twin; what is launched for its picture alone needs no speed."""
+        """The control goes with its twin; software that is launched once is there for its picture, not its speed."""
         return [
             case
             for case in self._plan.launchable
-            if not case.control and case not in self._plan.once and case.target in self._plan.candidates
+            if not case.control and case.target in self._plan.candidates
+            if case not in self._plan.once or case not in self._plan.late
         ]
 
     def _settle(self, case: Case) -> None:
@@ -93,9 +97,9 @@ class Tuner:
         known = choices.recall(asked) if asked else None
         if known is not None:
             tuned = msgspec.structs.replace(known, workload=case.workload, known=True)
-        elif self._suite.tune:
+        elif self._suite.tune and case not in self._plan.once:  # what is launched once is not tried several times
             tuned = self._tuned(case)
-            if asked and is_complete(tuned.trials):
+            if asked and is_complete(tuned.trials) and any(trial.image_s for trial in tuned.trials):
                 choices.remember(asked, tuned)
         else:
             return
@@ -156,7 +160,9 @@ class Tuner:
         if passes_ns:
             seconds = statistics.median(passes_ns) / 1e9
             trials[index] = msgspec.structs.replace(tried, status=Status.OK, image_s=(*tried.image_s, seconds))
-        else:
+        elif (
+            outcome.status is not Status.TIMEOUT or not tried.image_s
+        ):  # the tuning's time may have ended a later launch
             reason = outcome.reason or "it timed no whole pass"
             trials[index] = msgspec.structs.replace(tried, status=outcome.status, reason=reason, image_s=())
 

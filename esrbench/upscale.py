@@ -17,6 +17,7 @@ from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, UsageE
 from esrbench.exporter import ExportOptions
 from esrbench.images import Picture, Pixels
 from esrbench.runner import LoadOptions, Session, Tiles, float_tiles
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
 from esrbench.tiling import TilePlan
 from esrbench.wording import gigabytes
@@ -49,6 +50,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     halo: int | None = None
     run: Path | None = None  # whose fastest target and tile to take, instead of what is likely to be
     memory_gb: float | None = None  # with `run`: of those that needed at most so much
+    settings: Settings = DEFAULT  # of the runtime; with `run`: those that it was measured with
 
 
 class Upscaled(Value, frozen=True, kw_only=True):
@@ -135,7 +137,9 @@ def _as_measured(request: Request, say: Say) -> Request:
     peak = gigabytes(spot.memory_mb)
     say(f"as measured in {request.run}: {spot.target}, tiles of {spot.tile_px} px, {peak} beside the picture itself")
     halo = spot.halo_px if request.halo is None else request.halo
-    return msgspec.structs.replace(request, target=str(spot.target), tile=spot.tile_px, halo=halo)
+    return msgspec.structs.replace(
+        request, target=str(spot.target), tile=spot.tile_px, halo=halo, settings=spot.settings
+    )
 
 
 def _checked(request: Request) -> _Work:
@@ -170,7 +174,9 @@ def _drawn(
     request: Request, work: _Work, artifact: LocatedArtifact, target: Target, tick: Tick
 ) -> tuple[Picture, Upscaled]:
     """The larger picture, not yet written, and what was done."""
-    options = LoadOptions(threads=request.threads, tile_shape=(1, work.plan.tile, work.plan.tile))
+    options = LoadOptions(
+        threads=request.threads, tile_shape=(1, work.plan.tile, work.plan.tile), settings=request.settings
+    )
     start = time.perf_counter()
     with plugins.runner(target.runtime).load(artifact, target, options) as session:
         device_name = session.placement().device_name

@@ -26,8 +26,8 @@ def terminal_table(run: Run) -> RenderableType:
 def _budgets(run: Run) -> list[Text]:
     """A line a memory budget, where the run has several tiles or batches."""
     rows = [
-        f"  {budget}: {target}, tile {tile}, batch {batch}: {speed} Mpix/s with {peak}"
-        for budget, target, tile, batch, speed, peak, _ in budget_rows(run)
+        f"  {budget}: {target}, tile {tile}, batch {batch}: {speed} Mpix/s with {peak}, PSNR dB {picture}"
+        for budget, target, tile, batch, speed, peak, picture in budget_rows(run)
     ]
     return [Text("\nfastest within a memory budget of"), *map(Text, rows)] if rows else []
 

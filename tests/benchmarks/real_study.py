@@ -38,6 +38,7 @@ precision_percent = 1
 timeout_s = 120
 warmup_s = 1
 measure_s = 0.7
+tune = false
 roofline = false
 
 [[workloads]]

@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import numpy as np
 import pytest
 from recorded import TORCH, failed, launch, memory, placement, samples, workload, write_run
@@ -100,6 +101,12 @@ def test_a_software_device_is_no_choice(tmp_path):
     software = placement(DeviceType.SOFTWARE, "llvmpipe")
     made = launch("ncnn@vulkan:fp32", memory=memory(300, 200), placement=software)
     assert spots(write_run(tmp_path / "run", [made])) == ()
+
+
+def test_a_command_tiles_the_picture_itself_and_is_no_choice(tmp_path):
+    started = msgspec.structs.replace(samples(), start_ns=1_000_000_000, load_ns=None, first_tile_ns=None, cold_ns=None)
+    run = write_run(tmp_path / "run", [launch(TORCH), launch("tool@cpu:fp32", samples=started)])
+    assert {spot.target for spot in spots(run)} == {TORCH}
 
 
 def test_what_ran_out_of_memory_is_told_the_largest_size_that_fitted(run):

@@ -48,6 +48,11 @@ def test_what_was_not_launched_is_no_evidence():
     assert foreseen(case(ONE, "t256b1"), WORKLOADS, [refused], 100) is None
 
 
+def test_a_larger_picture_in_smaller_tiles_says_nothing_of_the_time_of_one_tile():
+    many = WORKLOADS | {"t64b1": msgspec.structs.replace(WORKLOADS["t64b1"], tiles=100)}
+    assert foreseen(case(ONE, "t128b1"), many, [took(ONE, "t64b1", 1000)], 1) is None
+
+
 def test_a_larger_tile_is_not_begun_where_a_smaller_one_took_twice_what_is_left():
     launches = [took(ONE, "t64b1", 41)]
     assert foreseen(case(ONE, "t128b1"), WORKLOADS, launches, 21) is None

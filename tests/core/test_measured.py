@@ -47,6 +47,14 @@ def test_a_target_or_tile_that_was_asked_for_is_kept(run):
     assert asked(run, tile_px=64, budget_gb=0.5) == (TORCH, 64)
 
 
+def test_int8_has_to_be_named_as_its_picture_is_a_trade(tmp_path):
+    int8 = "openvino@cpu:int8"
+    launches = [launch(target, samples=samples(seconds)) for target, seconds in ((TORCH, 2.0), (int8, 0.5))]
+    run = write_run(tmp_path / "run", launches)
+    assert asked(run) == (TORCH, 48)
+    assert asked(run, target=int8) == (int8, 48)
+
+
 def test_a_budget_that_nothing_fits_names_the_least_that_is_needed(run):
     with pytest.raises(UsageError, match=r"nothing in run fits; the least is 0.40 GB, torch@cpu:fp32 with tiles of 64"):
         asked(run, budget_gb=0.1)

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from recorded import environment, samples
+from recorded import environment, launch, samples
 from staged import ARTIFACT, Clock, Stage, Watcher
 
 from esrbench.choices import question, recall
@@ -72,7 +72,7 @@ def tuned(tmp_path):
         writer = RunWriter(stage.folder) if stage.folder.exists() else RunWriter.create(stage.folder, stage._record())
         clock = Clock()
         launcher = Tries(script, clock)
-        spent_s = Tuner(plan, writer, launcher, Watcher(), clock).tune(begun=begun)
+        spent_s = Tuner(plan, writer, launcher, Watcher(), clock).tune([launch(FAKE)] if begun else [])
         return launcher, read_tunings(stage.folder), spent_s
 
     return tune
@@ -89,6 +89,18 @@ def test_the_fastest_is_confirmed_by_pairs_with_the_default_and_kept(tuned):
     assert [len(trial.image_s) for trial in record.trials] == [4, 1, 4]
     assert launcher.chosen == {(FAKE, "t48b1"): TWO}
     assert spent_s == record.elapsed_s == 9 * WALL_S
+
+
+def test_a_default_that_only_ran_out_of_time_gives_way_to_nobody(tuned):
+    _, (record,), _ = tuned({DEFAULT: [1.0, Status.TIMEOUT], ONE: [0.95], TWO: [1.1]}, tune_s=100)
+    assert record.chosen == DEFAULT
+
+
+def test_nothing_is_kept_where_no_candidate_drew_the_picture(tuned):
+    nothing = {DEFAULT: [Status.OOM], ONE: [Status.OOM], TWO: [Status.OOM]}
+    tuned(nothing)
+    launcher, _, _ = tuned(nothing, name="later")
+    assert len(launcher.tried) == 3
 
 
 def test_a_gain_that_is_not_worth_it_leaves_the_default(tuned):
@@ -208,6 +220,7 @@ def test_the_tile_shape_and_the_threads_are_part_of_the_question():
         return question(FAKE, CANDIDATES, ARTIFACT.artifact, changed, environment()).key
 
     assert len({asked(), asked(tile_px=64), asked(threads=7), asked(tiles=9, batch=3)}) == 4
+    assert asked(tiles=1, batch=4, copies=4) != asked(tiles=1, batch=1)
     assert asked() == asked(image="another")
     assert recall(question(FAKE, CANDIDATES, ARTIFACT.artifact, workload(), environment())) is None
 
