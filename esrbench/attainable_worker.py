@@ -91,9 +91,12 @@ def _gflops_s(job: ProbeJob, precision: Precision, device: torch.device, budget_
     _set_single_precision(precision)
     trials: dict[tuple[Shape, int, int, str], Trial] = {}
     for batch, side in job.sizes:
-        for shape in job.shapes:
-            for form, call in _forms(shape, batch, side, DTYPES[precision], device).items():
-                trials[shape, batch, side, form] = _trial(call, device)
+        try:
+            for shape in job.shapes:
+                for form, call in _forms(shape, batch, side, DTYPES[precision], device).items():
+                    trials[shape, batch, side, form] = _trial(call, device)
+        except torch.OutOfMemoryError:  # the other sizes will do, where each shape has one
+            torch.cuda.empty_cache()
     # On a GPU nobody else's threads get in between, and small convolutions are honestly slower.
     return together(_rates(fastest(trials, budget_s, lambda best_s: device.type != "cpu" or is_likely(_rates(best_s)))))
 

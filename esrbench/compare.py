@@ -78,6 +78,8 @@ def _picture(row: CaseSummary) -> str:
     if not _same_picture(row):
         found = f"{decibel(row.psnr_db)} dB; the same picture has {SAME_PICTURE_DB:g} or more"
         return f"but trades its picture for that ({found})"
+    if row.start_s is not None:  # a command's: compared with 8 bits, without its borders
+        return f"draws the same picture in 8 bits, borders left out ({decibel(row.psnr_db)} dB)"
     return "draws the identical picture" if row.mse == 0 else f"draws the same picture to {decibel(row.psnr_db)} dB"
 
 

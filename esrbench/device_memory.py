@@ -27,18 +27,26 @@ class DeviceMemoryMeter:
     def used_bytes(self, allocated: Callable[[], int | None] = lambda: None) -> tuple[int | None, str]:
         """Bytes that this process holds on its device, and how that was found; None where nothing can tell.
 
-        Caching allocators keep what they once took, so that the figure at the end is the peak. ``allocated`` is the
-        session's :meth:`~esrbench.runner.Session.device_memory_bytes`; it knows nothing of the driver's own share.
+        Most caching allocators keep what they once took, so that the figure at the end is the peak. torch's gives it
+        back before it captures a graph: ``allocated``, the session's
+        :meth:`~esrbench.runner.Session.device_memory_bytes`, remembers the peak, without the driver's own share; the
+        larger of the two is taken.
         """
+        counted = allocated() if self._on_gpu else None
+        seen, method = self._seen_bytes()
+        if counted is not None and counted > (seen or 0):
+            return counted, "the runtime's allocator, driver excluded"
+        return seen, method
+
+    def _seen_bytes(self) -> tuple[int | None, str]:
+        """What NVML sees."""
         mine = self._process_bytes()
         if mine is not None:
             return mine, "NVML per process"
         used = device_used_bytes(self._device)
         if used is not None and self._used_before is not None and used > self._used_before:
             return used - self._used_before, "NVML device total, after minus before"
-        # No NVML, or no growth: seen on another device.
-        counted = allocated() if self._on_gpu else None
-        return (None, NOT_MEASURED) if counted is None else (counted, "the runtime's allocator, driver excluded")
+        return None, NOT_MEASURED  # no NVML, or no growth: seen on another device
 
     def _process_bytes(self) -> int | None:
         """This process's bytes on its device; where it cannot be told which that is, on the one that lists it."""

@@ -6,7 +6,7 @@ import psutil
 
 from esrbench.control_group import MemoryGroup
 from esrbench.device_memory import device_free_bytes
-from esrbench.record import Bound, Room, Workload
+from esrbench.record import MemoryBound, Room, Workload
 from esrbench.target import Target
 from esrbench.wording import gigabytes
 
@@ -16,18 +16,18 @@ def room_for(target: Target) -> Room | None:
     if target.device_kind == "cpu":
         return host_room()
     free_bytes = device_free_bytes(target)
-    return None if free_bytes is None else Room(bytes=free_bytes, bound=Bound.DEVICE)
+    return None if free_bytes is None else Room(bytes=free_bytes, bound=MemoryBound.DEVICE)
 
 
 def host_room(group: MemoryGroup | None = None) -> Room:
     """The narrowest of the bounds on a process that is started now."""
-    found = [Room(bytes=psutil.virtual_memory().available, bound=Bound.MACHINE)]
+    found = [Room(bytes=psutil.virtual_memory().available, bound=MemoryBound.MACHINE)]
     limit_bytes = (group or MemoryGroup()).limit_bytes()
     if limit_bytes is not None:
-        found.append(Room(bytes=limit_bytes, bound=Bound.CONTROL_GROUP))
+        found.append(Room(bytes=limit_bytes, bound=MemoryBound.CONTROL_GROUP))
     address_bytes = _address_space_bytes()
     if address_bytes is not None:
-        found.append(Room(bytes=address_bytes, bound=Bound.ADDRESS_SPACE))
+        found.append(Room(bytes=address_bytes, bound=MemoryBound.ADDRESS_SPACE))
     return min(found, key=lambda room: room.bytes)
 
 

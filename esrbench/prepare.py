@@ -1,6 +1,6 @@
 """From a suite to a plan: which targets can run, their artifacts, the pixels. Nothing is measured here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,31 +11,27 @@ from esrbench import (
     attainable,
     command_target,
     environment,
-    export,
     picture_fidelity,
     plugins,
     probe,
+    provision,
     workload,
     zoo,
 )
 from esrbench.architecture import NetworkSpec
-from esrbench.artifact import Format, LocatedArtifact
-from esrbench.command import Command
+from esrbench.artifact import LocatedArtifact
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import EsrbenchError, UnavailableError, UsageError
-from esrbench.exporter import ExportOptions
+from esrbench.errors import UnavailableError, UsageError
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
+from esrbench.provision import Say
 from esrbench.record import Attainable, Case, ModelRecord, RunRecord, Status, Workload
 from esrbench.runner import Availability, DeviceType
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
-from esrbench.target import REFERENCE, Precision, Target, is_named
+from esrbench.target import REFERENCE, Target, is_named
 from esrbench.workload import PreparedWorkload
-
-Say = Callable[[str], None]
-"""Where to tell what is being done."""
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,12 +63,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         if recorded is None
         else _recorded_workloads(recorded, model.spec.unshuffle)
     )
-    for command in suite.commands:
-        suited = [each.record for each in workloads if _suits_commands(each.record)]
-        if not suited:
-            raise UsageError(f"command {command.target} draws a picture a call; give it a workload with --batch 1")
-        for each in suited:
-            picture_fidelity.check_border(each.height_px, each.width_px, command.border_px)
+    _check_commands(suite, [each.record for each in workloads])
     say("asking every runtime what it can run here")
     asked = _asked(suite)
     refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
@@ -80,7 +71,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
     if not usable or (_is_for_devices(suite) and usable == [REFERENCE]):
         raise UnavailableError(f"none of the targets can run here: {_reasons(refused)}", "see esrbench doctor")
     commands = {command.target: command for command in suite.commands}
-    artifacts, failed = _artifacts(suite.model, [*usable, REFERENCE], say, commands)
+    artifacts, failed = provision.artifacts(suite.model, [*usable, REFERENCE], say, commands)
     if REFERENCE not in artifacts:
         raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
     targets = [entry.target for entry in asked]
@@ -195,6 +186,16 @@ def _cases(
     return tuple(cases)
 
 
+def _check_commands(suite: Suite, workloads: Sequence[Workload]) -> None:
+    """Refuse a command that no workload suits, or whose borders leave nothing of a picture to compare."""
+    suited = [each for each in workloads if _suits_commands(each)]
+    for command in suite.commands:
+        if not suited:
+            raise UsageError(f"command {command.target} draws a picture a call; give it a workload with --batch 1")
+        for each in suited:
+            picture_fidelity.check_border(each.height_px, each.width_px, command.border_px)
+
+
 def _suits_commands(workload: Workload) -> bool:
     """Whether a call draws what a pass does: a command knows no batches, so there is nothing to sweep, or to fill."""
     return not workload.sweep and workload.copies == 1
@@ -264,55 +265,6 @@ def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorklo
         multiple=multiple,
         sweep=plan.sweep,
     )
-
-
-def _artifacts(
-    model: str, targets: Sequence[Target], say: Say, commands: Mapping[Target, Command]
-) -> tuple[dict[Target, LocatedArtifact], dict[Target, Refusal]]:
-    """Each target's artifact, or why there is none; targets that want the same one share it."""
-    made: dict[tuple[Format, Precision], LocatedArtifact | EsrbenchError] = {}
-    artifacts: dict[Target, LocatedArtifact] = {}
-    failed: dict[Target, Refusal] = {}
-    for target in dict.fromkeys(targets):
-        try:
-            wanted = _wanted(target, commands.get(target))
-        except UnavailableError as none:  # no exporter for one runtime must not end the run of the others
-            failed[target] = Refusal(status=Status.UNAVAILABLE, reason=none.reason, remedy=none.remedy)
-            continue
-        except Exception as raised:  # nor must a plug-in that raises
-            reason = f"its runner could not say which artifact it wants: {type(raised).__name__}: {raised}"
-            failed[target] = Refusal(status=Status.ERROR, reason=reason)
-            continue
-        if wanted is None:
-            continue
-        if wanted not in made:
-            made[wanted] = _export(model, *wanted, say)
-        match made[wanted]:
-            case LocatedArtifact() as artifact:
-                artifacts[target] = artifact
-            case UnavailableError() as missing:
-                failed[target] = Refusal(status=Status.UNAVAILABLE, reason=missing.reason, remedy=missing.remedy)
-            case error:
-                failed[target] = Refusal(status=Status.ERROR, reason=f"its artifact could not be exported: {error}")
-    return artifacts, failed
-
-
-def _wanted(target: Target, command: Command | None) -> tuple[Format, Precision] | None:
-    """The artifact that a target is given; None for a command that has a model of its own."""
-    if command is not None:
-        return command_target.artifact_of(command)
-    runner = plugins.runner(target.runtime)
-    return plugins.format_for(runner), runner.artifact_precision(target)
-
-
-def _export(model: str, format_: Format, precision: Precision, say: Say) -> LocatedArtifact | EsrbenchError:
-    say(f"exporting {model} to {format_} {precision.value}, or taking it from the cache")
-    try:
-        return export.ensure_artifact(model, format_, ExportOptions(precision=precision))
-    except UsageError:
-        raise
-    except EsrbenchError as error:
-        return error
 
 
 def _runs(entry: Availability, suite: Suite) -> bool:

@@ -68,7 +68,7 @@ class Memory(Value, frozen=True, kw_only=True):
     device_method: str
 
 
-class Bound(StrEnum):
+class MemoryBound(StrEnum):
     """What bounds the memory of a launch."""
 
     ADDRESS_SPACE = "address-space limit"  # ulimit -v
@@ -81,7 +81,7 @@ class Room(Value, frozen=True, kw_only=True):
     """The memory that a launch had when it began: the narrowest bound that is known."""
 
     bytes: int
-    bound: Bound
+    bound: MemoryBound
 
 
 class Noise(Value, frozen=True, kw_only=True):

@@ -10,7 +10,8 @@ from esrbench.errors import UsageError
 from esrbench.launcher import now
 from esrbench.likeness import Aspect, Difference, differences
 from esrbench.plan import Plan
-from esrbench.prepare import Prepared, Say
+from esrbench.prepare import Prepared
+from esrbench.provision import Say
 from esrbench.record import Resumption
 from esrbench.store import Run, RunWriter
 from esrbench.target import Target

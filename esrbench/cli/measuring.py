@@ -16,7 +16,7 @@ from esrbench.errors import EsrbenchError, OutputError
 from esrbench.harness import Harness
 from esrbench.likeness import Aspect
 from esrbench.plan import Plan
-from esrbench.prepare import Say
+from esrbench.provision import Say
 from esrbench.record import LaunchRecord, RunEnd, Status
 from esrbench.report.folder import check_place
 from esrbench.store import RunWriter

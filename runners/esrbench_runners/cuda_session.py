@@ -96,7 +96,9 @@ class CudaSession(TorchSession):
         try:
             return msgspec.structs.replace(program, work=self._cuda.capture(program.work))
         except RuntimeError as error:  # torch's own OutOfMemoryError and AcceleratorError are such
-            reason = " ".join(str(error).split())[:200]
+            # `torch.cuda.graph` ends the capture while an error passes through it, and its own hides what went wrong.
+            cause = error.__context__ if isinstance(error.__context__, RuntimeError) else error
+            reason = " ".join(str(cause).split())[:200]
             return msgspec.structs.replace(program, no_graph=f"the capture failed: {reason}")
 
     def _options(self) -> dict[str, str]:

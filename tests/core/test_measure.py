@@ -167,6 +167,21 @@ def test_batches_and_streams_of_their_own_get_single_tiles_beside_the_passes(ses
     assert len(loop.image_ns) == 1
 
 
+def test_single_tiles_follow_the_last_pass_after_one_that_is_not_timed():
+    session = Scripted(*[100] * 3, 70, 10, 20, 30)
+    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=3)
+    loop = timed_loop(session, [tiles(4)], plan, session.clock)
+    assert loop.image_ns == (100 * MS,) * 3
+    assert loop.tile_ns == (10 * MS, 20 * MS, 30 * MS)
+
+
+def test_a_stream_of_its_own_is_warmed_up_too():
+    session = Overlapping(100)
+    before = session.now_ns
+    (warmup,) = warmed(session, batches=[tiles()] * 9)
+    assert session.now_ns - before == sum(warmup.times_ns) + measure.STREAMED_BATCHES * MS
+
+
 def test_garbage_collection_is_off_in_the_loop_and_on_again_after_it():
     session = Scripted(10)
     session.gc_may_run = False

@@ -104,7 +104,7 @@ def probed(monkeypatch, tmp_path):
     calls = []
     roof = Attainable(device="cpu", precision=Precision.FP32, gflops_s=1.0, gbytes_s=1.0, how="scripted")
     monkeypatch.setattr(prepare, "_asked", lambda _: (BASELINE, GPU))
-    monkeypatch.setattr(prepare, "_artifacts", lambda *_: ({REFERENCE: ARTIFACT}, {}))
+    monkeypatch.setattr(prepare.provision, "artifacts", lambda *_: ({REFERENCE: ARTIFACT}, {}))
     monkeypatch.setattr(prepare.attainable, "probe", lambda *arguments: calls.append(arguments) or (roof,))
 
     def record_of(recorded=None, **changes):

@@ -124,13 +124,16 @@ def test_settings_are_shown_as_the_provider_has_them(artifact):
         assert session.placement().options["prefer_nhwc"] == "0"
 
 
-def test_the_candidates_are_every_combination_of_search_layout_and_graph():
+def test_candidates_differ_and_none_of_them_touches_the_arithmetic():
     found = [each.over(onnx_cuda.OPTIONS) for each in onnx_cuda.CANDIDATES]
-    names = ("cudnn_conv_algo_search", "prefer_nhwc", "enable_cuda_graph", "cudnn_conv_use_max_workspace")
-    combinations = {tuple(each[name] for name in names) for each in found}
-    assert len(combinations) == len(found) == 9
     assert found[0] == onnx_cuda.OPTIONS
-    assert all(each["use_tf32"] == "0" for each in found)
+    assert len({tuple(sorted(each.items())) for each in found}) == len(found)
+    assert not {name for each in onnx_cuda.CANDIDATES for name in each.values} & set(onnx_cuda.ARITHMETIC)
+
+
+def test_tensor_cores_are_left_out_for_ieee_single_precision_alone():
+    asked = {precision: onnx_cuda.options(DEFAULT, precision, 0)["use_tf32"] for precision in Precision}
+    assert {precision for precision, tf32 in asked.items() if tf32 == "0"} == {Precision.FP32}
 
 
 def loaded(runtime, artifact, folder, settings=DEFAULT, target=ENGINE):

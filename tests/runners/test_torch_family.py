@@ -15,7 +15,7 @@ from esrbench.errors import PlacementError, UnavailableError
 from esrbench.model import build
 from esrbench.runner import LoadOptions
 from esrbench.target import Precision, Target
-from esrbench_runners.frozen_script import FrozenSession
+from esrbench_runners.frozen_script import ALLOW_TF32, BENCHMARK, FrozenSession
 from esrbench_runners.torch_devices import set_arithmetic
 from esrbench_runners.torch_nchw import TorchNchwRunner
 from esrbench_runners.torchscript_jit import TorchscriptRunner
@@ -62,6 +62,21 @@ def test_a_frozen_script_still_proves_the_type_of_its_weights(get_artifact: GetA
         session._dtype = torch.float16
         with pytest.raises(PlacementError, match=f"torch.float16 on cpu was asked for, torch has {dtype}"):
             session.placement()
+
+
+def test_a_frozen_script_obeys_torchs_switches_and_not_those_of_its_tracing(
+    get_artifact: GetArtifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    target = Target("torchscript@cpu:fp32")
+    with FrozenSession(
+        TorchscriptRunner().network(get_artifact(TORCHSCRIPT, Precision.FP32), target), target
+    ) as session:
+        graph = session._network.graph
+        convolutions = [list(node.inputs()) for node in graph.findAllNodes("aten::_convolution")]
+    assert convolutions
+    for inputs in convolutions:
+        assert [inputs[place].toIValue() for place in (BENCHMARK, ALLOW_TF32)] == [True, False]
 
 
 def test_a_frozen_script_draws_the_same_picture(get_artifact: GetArtifact) -> None:
