@@ -29,7 +29,8 @@ def answer(run: Run) -> str:
     # A software device is there for correctness; it is in the table, never in the headline while anything else ran.
     rows = [row for row in rows if not row.is_software] or rows
     rows = [row for row in rows if not row.sweep] or rows  # of other pictures, and launched once
-    return f"{machine}{_where(run, rows[0])} {_headline(run, rows)}.{_cut_short(run)}"
+    best, *others = sorted(rows, key=_is_trade)  # fastest first, among equals: the sort is stable
+    return f"{machine}{_where(run, best)} {_headline(run, best, others)}.{_cut_short(run)}"
 
 
 def machine_name(environment: Environment) -> str:
@@ -38,14 +39,14 @@ def machine_name(environment: Environment) -> str:
     return ", ".join([environment.cpu, cores, *environment.gpus])
 
 
-def _headline(run: Run, rows: list[CaseSummary]) -> str:
-    best = rows[0]
+def _headline(run: Run, best: CaseSummary, others: list[CaseSummary]) -> str:
+    beside = [row for row in others if row.workload == best.workload]
+    same = [row for row in beside if not _is_trade(row)]
     if best.is_reference:
-        return _nothing_faster(best, rows[1:])
+        return _nothing_faster(best, same) + _faster_trade(best, beside)
     sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
-    beside = [row for row in rows[1:] if row.workload == best.workload]
-    level = _level(run, best, beside) + _untraded(best, beside)
-    return sentence + _upstream(run, best, beside) + level + _full_precision(run, best, beside)
+    level = _level(run, best, same) + _full_precision(run, best, same)
+    return sentence + _upstream(run, best, same) + level + _faster_trade(best, beside)
 
 
 def _speed(run: Run, best: CaseSummary) -> str:
@@ -61,7 +62,6 @@ def _speed(run: Run, best: CaseSummary) -> str:
 
 
 def _nothing_faster(best: CaseSummary, others: list[CaseSummary]) -> str:
-    others = [row for row in others if row.workload == best.workload]
     facts = f"{_throughput(best)}{_memory(best)}"
     if not others:
         return f"only `{best.label}` could be measured: {facts}"
@@ -75,7 +75,7 @@ def _throughput(row: CaseSummary) -> str:
 def _picture(row: CaseSummary) -> str:
     if row.psnr_db is None:
         return "draws a picture that was not compared"
-    if not _same_picture(row):
+    if _is_trade(row):
         found = f"{decibel(row.psnr_db)} dB; the same picture has {SAME_PICTURE_DB:g} or more"
         return f"but trades its picture for that ({found})"
     if row.start_s is not None:  # a command's: compared with 8 bits, without its borders
@@ -83,8 +83,9 @@ def _picture(row: CaseSummary) -> str:
     return "draws the identical picture" if row.mse == 0 else f"draws the same picture to {decibel(row.psnr_db)} dB"
 
 
-def _same_picture(row: CaseSummary) -> bool:
-    return row.psnr_db is not None and row.psnr_db >= SAME_PICTURE_DB
+def _is_trade(row: CaseSummary) -> bool:
+    """Whether it pays for its speed with its picture."""
+    return row.psnr_db is not None and row.psnr_db < SAME_PICTURE_DB
 
 
 def _memory(row: CaseSummary) -> str:
@@ -134,12 +135,13 @@ def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:
     return speed_ratio(run.launches, base_case, head_case)
 
 
-def _untraded(best: CaseSummary, beside: list[CaseSummary]) -> str:
-    """Beside a best one whose picture differs: the fastest with the same one, unless full precision names it."""
-    same = next((row for row in beside if _same_picture(row)), None)
-    if best.psnr_db is None or _same_picture(best) or same is None or same.target.precision is Precision.FP32:
+def _faster_trade(best: CaseSummary, beside: list[CaseSummary]) -> str:
+    """The fastest of another picture, where it is faster than the best of the same one."""
+    trade = next((row for row in beside if _is_trade(row) and not _is_trade(best)), None)
+    if trade is None or (trade.throughput_mpix_s or 0) <= (best.throughput_mpix_s or 0):
         return ""
-    return f"; the fastest that draws the same picture is {_named(same)}, to {decibel(same.psnr_db)} dB"
+    worth = f"{decibel(trade.psnr_db)} dB; the same picture has {SAME_PICTURE_DB:g} or more"
+    return f"; faster still, but it trades its picture for that ({worth}), is {_named(trade)}"
 
 
 def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:

@@ -66,7 +66,7 @@ def main(
     runs: Annotated[
         int, typer.Option(help="With --real: of equal runtimes; four of them make twenty comparisons.")
     ] = 5,
-    rounds: Annotated[int, typer.Option(help="With --real: of a run, at most.")] = 12,
+    rounds: Annotated[int, typer.Option(help="With --real: of a run of equal ones, at most.")] = 7,
     write: Annotated[bool, typer.Option(help="Put the tables into docs/measurement.md.")] = False,
 ) -> None:
     """Print the tables of docs/measurement.md, and say which demands are not met."""
