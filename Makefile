@@ -50,7 +50,7 @@ export: $(VENV)/.runtimes
 	$(BIN)/esrbench export $(MODEL) --format onnx --format ncnn --format torchscript --out artifacts $(ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff format --check .

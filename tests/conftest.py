@@ -1,5 +1,7 @@
 import math
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,20 @@ from esrbench.checkpoints.identify import digest
 from esrbench.exporter import Model
 
 RandomModel = Callable[..., Model]
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A folder by name that all processes of this run of the tests share: what one has exported, none exports again."""
+    own = tmp_path_factory.getbasetemp()
+    root = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def folder(name: str) -> Path:
+        found = root / name
+        found.mkdir(exist_ok=True)
+        return found
+
+    return folder
 
 
 @pytest.fixture(scope="session")

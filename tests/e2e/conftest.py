@@ -39,9 +39,9 @@ def tiny_checkpoint(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory) -> Path:
+def cache(shared_folder) -> Path:
     """An artifact cache that the tests of a session share."""
-    return tmp_path_factory.mktemp("cache")
+    return shared_folder("cache")
 
 
 @pytest.fixture

@@ -33,10 +33,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def artifact_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def artifact_cache(shared_folder: Callable[[str], Path]) -> Path:
     """Where artifacts are kept; a test that starts pytest again hands its own folder on."""
     handed_on = os.environ.get(CACHE_VARIABLE)
-    return Path(handed_on) if handed_on else tmp_path_factory.mktemp("artifacts")
+    return Path(handed_on) if handed_on else shared_folder("artifacts")
 
 
 @pytest.fixture(scope="session")
