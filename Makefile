@@ -12,13 +12,14 @@ MODEL ?= realesrgan-x4plus
 BASE ?= origin/main
 ARGS ?=
 
-.PHONY: help setup bench report export test check format benchmark bench-ci study schema clean
+.PHONY: help setup bench report export test test-slow check format benchmark bench-ci study schema clean
 
 help:
 	@echo "make bench      measure every runtime on this machine and write a report (SUITE=quick|full|gpu, ARGS=...)"
 	@echo "make report     render the newest run in results/ again"
 	@echo "make export     write MODEL=$(MODEL) as ONNX, NCNN and TorchScript into artifacts/"
 	@echo "make test       run the tests"
+	@echo "make test-slow  run those that wait for a compiler or a software device"
 	@echo "make check      ruff, mypy, import-linter, generated files"
 	@echo "make bench-ci   measure this tree against BASE=$(BASE) in turns; fails where it is slower"
 	@echo "make study      check verdicts and intervals on made-up machines: the tables of docs/measurement.md"
@@ -50,7 +51,10 @@ export: $(VENV)/.runtimes
 	$(BIN)/esrbench export $(MODEL) --format onnx --format ncnn --format torchscript --out artifacts $(ARGS)
 
 test: $(VENV)/.development
-	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.development
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow $(ARGS)
 
 check: $(VENV)/.development
 	$(BIN)/ruff format --check .

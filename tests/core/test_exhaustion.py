@@ -12,7 +12,7 @@ from esrbench.exhaustion import MemoryWatch
 from esrbench.job import Outcome
 from esrbench.memory_room import host_room, not_enough
 from esrbench.process import Ended
-from esrbench.record import Bound, Room, Status
+from esrbench.record import MemoryBound, Room, Status
 from esrbench.target import Target
 
 DIED = Outcome(status=Status.CRASHED, reason="the process died")
@@ -112,11 +112,11 @@ def test_the_room_is_the_narrowest_bound(second, monkeypatch):
     monkeypatch.setattr(memory_room, "_address_space_bytes", lambda: None)
     assert host_room(second.group).bytes <= 3_000_000_000
     monkeypatch.setattr(memory_room, "_address_space_bytes", lambda: 1000)
-    assert host_room(second.group) == Room(bytes=1000, bound=Bound.ADDRESS_SPACE)
+    assert host_room(second.group) == Room(bytes=1000, bound=MemoryBound.ADDRESS_SPACE)
 
 
 def test_the_sentence_says_where_memory_ran_out_and_with_how_much():
-    room = Room(bytes=3_000_000_000, bound=Bound.ADDRESS_SPACE)
+    room = Room(bytes=3_000_000_000, bound=MemoryBound.ADDRESS_SPACE)
     text = not_enough(workload("t192b2", tile=192, batch=2), room, "std::bad_alloc")
     assert text == "out of memory at tile 192, batch 2, with 3.00 GB (address-space limit): std::bad_alloc"
 

@@ -53,6 +53,7 @@ def can_run():
         pytest.skip("there is no Vulkan device; Debian's mesa-vulkan-drivers brings one in software")
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.usefixtures("can_run")
 def test_the_official_tools_code_is_measured_as_a_command_and_draws_our_picture(esrbench, tmp_path):

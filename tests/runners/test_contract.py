@@ -19,8 +19,9 @@ PROBED = probe.ask()
 COMPILED_AGAIN = {Target("torch-compile@cpu:bf16")}
 """Half a minute of a C++ compiler for what ``torch-compile@cpu:fp32`` shows already."""
 
+COMPILED = {"aotinductor", "torch-compile"}
 USABLE = [
-    pytest.param(entry, id=entry.target)
+    pytest.param(entry, id=entry.target, marks=[pytest.mark.slow] if entry.target.runtime in COMPILED else [])
     for entry in PROBED.targets
     if entry.usable and entry.target not in COMPILED_AGAIN
 ]
@@ -184,7 +185,7 @@ def test_a_target_that_cannot_run_is_refused_with_its_reason(refused: Availabili
     assert caught.value.remedy == refused.remedy
 
 
-@pytest.mark.parametrize("name", sorted(plugins.runners()))
+@pytest.mark.parametrize("name", sorted(set(plugins.runners()) - COMPILED))
 def test_a_device_that_no_runtime_has_is_refused(name: str, get_artifact: GetArtifact) -> None:
     with pytest.raises(UnavailableError, match="choose one of"):
         open_session(Target.of(name, "abacus", Precision.FP32), get_artifact)

@@ -17,6 +17,8 @@ from esrbench.probe import availabilities
 from esrbench.runner import LoadOptions, float_tiles
 from esrbench.target import Precision, Target
 
+pytestmark = pytest.mark.slow
+
 HEIGHT, WIDTH, TILE = 37, 53, 56
 """Odd sides, and the side of the one window that holds them, which the fold divides."""
 
