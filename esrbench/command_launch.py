@@ -19,6 +19,7 @@ from esrbench import clocks, images, picture_fidelity, workload
 from esrbench.command_calls import Calls
 from esrbench.command_target import LocatedCommand
 from esrbench.errors import CommandError, OutputError
+from esrbench.exhaustion import MemoryWatch
 from esrbench.images import Picture, Pixels
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, LoopPlan
@@ -44,6 +45,7 @@ def launch(job: Job, located: LocatedCommand, clock: Clock) -> Outcome:
         OutOfMemoryError: it failed for want of memory.
         OutputError: a file of esrbench's own cannot be written.
     """
+    memory_watch = MemoryWatch(job.target, job.workload)
     multiple = job.artifact.artifact.spec.unshuffle
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
     with _scratch(Path(job.picture).parent) as folder:
@@ -52,9 +54,14 @@ def launch(job: Job, located: LocatedCommand, clock: Clock) -> Outcome:
             outcome, drawn = _measured(job, calls, prepared)
         except CommandError as failed:
             _check_disk(folder, failed)
-            status = Status.CRASHED if failed.killed else Status.ERROR
-            return Outcome(status=status, reason=str(failed), remedy="its output is in the run's logs; call it by hand")
+            return memory_watch.killed(failed.exit_code) or _failed(failed)
     return _judged(job, prepared, outcome, drawn)
+
+
+def _failed(failed: CommandError) -> Outcome:
+    """What a launch ends with whose command drew nothing."""
+    status = Status.CRASHED if failed.exit_code < 0 else Status.ERROR
+    return Outcome(status=status, reason=str(failed), remedy="its output is in the run's logs; call it by hand")
 
 
 @contextmanager

@@ -60,8 +60,8 @@ def _failure(exit_code: int, said: str) -> CommandError | OutOfMemoryError:
     if any(sign in said.lower() for sign in MEMORY_SIGNS):
         return OutOfMemoryError(f"the command ran out of memory{about}")
     if exit_code < 0:
-        return CommandError(f"the command was killed by {signal_name(exit_code)}{about}", killed=True)
-    return CommandError(f"the command ended with exit code {exit_code}{about}")
+        return CommandError(f"the command was killed by {signal_name(exit_code)}{about}", exit_code=exit_code)
+    return CommandError(f"the command ended with exit code {exit_code}{about}", exit_code=exit_code)
 
 
 def _last_line(said: str) -> str:

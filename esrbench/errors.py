@@ -84,11 +84,11 @@ class PlacementError(EsrbenchError):
 
 
 class CommandError(EsrbenchError):
-    """Another program that is measured drew no picture; ``killed``: by a signal."""
+    """Another program that is measured drew no picture; ``exit_code``: of one that failed, negative for a signal."""
 
-    def __init__(self, reason: str, *, killed: bool = False) -> None:
+    def __init__(self, reason: str, *, exit_code: int = 0) -> None:
         super().__init__(reason)
-        self.killed = killed
+        self.exit_code = exit_code
 
 
 class OutOfMemoryError(EsrbenchError):

@@ -1,6 +1,5 @@
 """Whether a process that died without a word ran out of memory: told from evidence, never guessed."""
 
-import signal
 import textwrap
 from pathlib import Path
 
@@ -17,6 +16,9 @@ LAST_LINES = 20
 
 MAX_WORDS = 200
 
+KILLED = (-9, 128 + 9)
+"""How a process ends that was killed (SIGKILL is 9), and a shell whose last command was."""
+
 
 class MemoryWatch:
     """Made just before a launch starts."""
@@ -30,8 +32,8 @@ class MemoryWatch:
 
     def judged(self, died: Outcome, ended: Ended, log: Path) -> Outcome:
         """``died``, or ``oom`` where the kernel counted a kill for memory or the runtime's last words name it."""
-        if self._is_killed_for_memory(ended):
-            return self._out_of_memory("the kernel's out-of-memory killer ended the process", self._room)
+        if starved := self.killed(ended.exit_code):
+            return starved
         said = next((line for line in reversed(last_lines(log)) if names_memory(line)), None)
         if said is None or ended.exit_code == 0:
             return died
@@ -40,9 +42,12 @@ class MemoryWatch:
         # Whose memory it was is known on a CPU alone.
         return self._out_of_memory(proof, self._room if self._target.device_kind == "cpu" else None)
 
-    def _is_killed_for_memory(self, ended: Ended) -> bool:
+    def killed(self, exit_code: int) -> Outcome | None:
+        """``oom`` where a process that ended so was killed, and the kernel has since counted a kill for memory."""
         kills = self._group.kills()
-        return ended.exit_code == -signal.SIGKILL and None not in (self._kills, kills) and kills != self._kills
+        if exit_code not in KILLED or None in (self._kills, kills) or kills == self._kills:
+            return None
+        return self._out_of_memory("the kernel's out-of-memory killer ended the process", self._room)
 
     def _out_of_memory(self, proof: str, room: Room | None) -> Outcome:
         reason = not_enough(self._workload, room, proof)

@@ -1,23 +1,30 @@
-"""esrbench's sessions beside bare scripts: `python tests/benchmarks/beside_bare.py [TARGET]…` prints the table.
+"""esrbench's sessions beside bare scripts: `python tests/benchmarks/beside_bare.py [TARGET]… [--write]`.
 
 A pair is two fresh processes: a script of `bare/`, which calls the library as its documentation says, and a session.
 They draw the same tile in turns, each idle while the other works, so that whatever else the machine does falls on both.
-A pair gives one number, the median of the ratios of neighbouring tiles; the interval is over pairs.
+A pair gives one number, the median of the ratios of neighbouring tiles; the interval is over pairs. What is printed is
+also what docs/settings.md shows, between its marks. Exit code 1: a session is not shown to be within 3 %.
 """
 
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import date
+from importlib import metadata
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
+from document import DOCS, fill
 from served import served
 
-from esrbench import plugins, workload
+from esrbench import environment, plugins, workload
 from esrbench.artifact import LocatedArtifact
+from esrbench.compare import machine_name
 from esrbench.environment import usable_cores
 from esrbench.export import ensure_artifact
 from esrbench.exporter import ExportOptions
@@ -27,6 +34,9 @@ from esrbench.workload import PreparedWorkload
 
 MODEL, TILE_PX = "realesrgan-x4plus", 64
 PAIRS, TILES, WARMUP_TILES = 6, 6, 3
+
+WITHIN = 1.03
+"""What a session may cost: no more than 3 %."""
 
 SCRIPTS = {
     Target("torch@cpu:fp32"): "on_torch.py",
@@ -104,7 +114,11 @@ def pair(target: Target, located: LocatedArtifact, prepared: PreparedWorkload) -
 def compared(target: Target, pairs: int = PAIRS) -> Estimate:
     """A session's time over the bare script's: below 1, esrbench is faster. Its interval is over pairs."""
     located, prepared = artifact_of(target), tile()
-    found = estimate([pair(target, located, prepared) for _ in range(pairs)])
+    return _estimated([pair(target, located, prepared) for _ in range(pairs)])
+
+
+def _estimated(ratios: Sequence[float]) -> Estimate:
+    found = estimate(ratios)
     assert found is not None
     return found
 
@@ -117,21 +131,42 @@ def _turn(script: Bare, session: object, *, first: bool) -> float:
     return session_s / script.tile_s()
 
 
-def main() -> None:
-    """Print each pair as it is measured, every target in turn, then a line a target."""
-    targets = [Target(text) for text in sys.argv[1:]] or list(SCRIPTS)
-    artifacts, prepared = {target: artifact_of(target) for target in targets}, tile()
-    ratios: dict[Target, list[float]] = {target: [] for target in targets}
-    for _ in range(PAIRS):
-        for target in targets:
+def main(
+    targets: Annotated[list[str] | None, typer.Argument(help="All that have a script, unless named.")] = None,
+    pairs: Annotated[int, typer.Option(help="Of fresh processes, for each target.")] = 10,
+    write: Annotated[bool, typer.Option(help="Put the table into docs/settings.md.")] = False,
+) -> None:
+    """Print each pair as it is measured, every target in turn, then the table."""
+    chosen = [Target(text) for text in targets or SCRIPTS]
+    artifacts, prepared = {target: artifact_of(target) for target in chosen}, tile()
+    ratios: dict[Target, list[float]] = {target: [] for target in chosen}
+    for _ in range(pairs):
+        for target in chosen:
             ratios[target].append(pair(target, artifacts[target], prepared))
-            sys.stdout.write(f"{target} {ratios[target][-1]:.3f}\n")
-            sys.stdout.flush()
-    for target in targets:
-        found = estimate(ratios[target])
-        assert found is not None
-        sys.stdout.write(f"{target:24} {found.value:.3f} ({found.low:.3f} to {found.high:.3f}, {found.rounds} pairs)\n")
+            typer.echo(f"{target} {ratios[target][-1]:.3f}", err=True)
+    found = {target: _estimated(each) for target, each in ratios.items()}
+    text = table(found)
+    typer.echo(text)
+    if write:
+        fill(DOCS / "settings.md", "beside bare scripts", text)
+    slower = [target for target, one in found.items() if one.high is None or one.high > WITHIN]
+    for target in slower:
+        typer.echo(f"not shown to be within {WITHIN:g} of its script: {target}", err=True)
+    raise typer.Exit(1 if slower else 0)
+
+
+def table(found: Mapping[Target, Estimate]) -> str:
+    """A line a target."""
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnxruntime", "ncnn", "openvino"))
+    where = f"{machine_name(environment.describe())}, {date.today().isoformat()}, {versions}"
+    head = (
+        f"{where}; {MODEL}, a tile of {TILE_PX}².\n\n"
+        "| target | time of a session over its script's | pairs |\n| :-- | --: | --: |\n"
+    )
+    return head + "\n".join(
+        f"| {target} | {one.value:.3f} ({one.low:.3f}–{one.high:.3f}) | {one.rounds} |" for target, one in found.items()
+    )
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

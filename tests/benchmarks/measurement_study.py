@@ -12,10 +12,10 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from document import DOCS, fill
 from estimators import METHODS, PASSES_UNDER, STATISTICS, logs_of, ratio_of, rounds_of
 from fake_runs import fake_run
 from noise_models import MODELS
@@ -24,8 +24,6 @@ from esrbench.comparison import compare_within
 from esrbench.pairing import Axis
 from esrbench.stats import MIN_STOP_ROUNDS
 from esrbench.verdict import Bar, Verdict, judge
-
-DOCUMENT = Path(__file__).parents[2] / "docs" / "measurement.md"
 
 MAX_FALSE, MIN_FOUND, COVERAGE = 0.05, 0.95, (0.93, 0.97)
 SLOWER = 1.05
@@ -86,7 +84,7 @@ def main(
     for name, finding in findings.items():
         typer.echo(f"{finding.text}\n")
         if write:
-            fill(DOCUMENT, name, finding.text)
+            fill(DOCS / "measurement.md", f"study {name}", finding.text)
     unmet = [text for finding in findings.values() for text in finding.missed]
     for text in unmet:
         typer.echo(f"not met: {text}", err=True)
@@ -224,14 +222,6 @@ def _launches(name: str, passes: int, count: int) -> list[str]:
         logs = [math.log(value) for value in statistic(drawn)]
         cells.append(f"{statistics.median(logs) * 100:+.1f} ± {statistics.stdev(logs) * 100:.1f} %")
     return cells
-
-
-def fill(document: Path, name: str, text: str) -> None:
-    """Put ``text`` between the marks of ``name``."""
-    begin, end = f"<!-- study {name}: begin -->", f"<!-- study {name}: end -->"
-    before, _, rest = document.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    document.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
 
 
 def percent(share: float) -> str:

@@ -1,11 +1,13 @@
-"""No session costs more than 3 % of what a bare script needs for the same tile with the same library."""
+"""No session is shown to cost more than 3 % of what a bare script needs for the same tile with the same library.
+
+Few pairs, for a gate: it fails where even the lower end of the interval is beyond 3 %. `beside_bare.py` asks for
+more: the upper end within 3 %.
+"""
 
 import pytest
-from beside_bare import SCRIPTS, compared
+from beside_bare import SCRIPTS, WITHIN, compared
 
 from esrbench.probe import availabilities
-
-WITHIN = 1.03
 
 USABLE = {entry.target for entry in availabilities() if entry.usable}
 

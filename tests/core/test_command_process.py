@@ -30,17 +30,17 @@ def test_the_commands_own_variables_are_added_to_ours(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("program", "message", "killed"),
+    ("program", "message", "exit_code"),
     [
-        ("import sys; sys.exit('first line\\nno such model  ')", "exit code 1: no such model", False),
-        ("import sys; sys.exit(3)", "exit code 3, without a word", False),
-        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL, without a word", True),
+        ("import sys; sys.exit('first line\\nno such model  ')", "exit code 1: no such model", 1),
+        ("import sys; sys.exit(3)", "exit code 3, without a word", 3),
+        ("import os; os.kill(os.getpid(), 9)", "killed by SIGKILL, without a word", -9),
     ],
 )
-def test_a_call_that_fails_says_how_it_ended_and_its_last_words(program, message, killed, capfd) -> None:
+def test_a_call_that_fails_says_how_it_ended_and_its_last_words(program, message, exit_code, capfd) -> None:
     with pytest.raises(CommandError, match=message) as raised:
         call(program)
-    assert raised.value.killed is killed
+    assert raised.value.exit_code == exit_code
     capfd.readouterr()
 
 

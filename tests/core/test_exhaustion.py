@@ -74,10 +74,11 @@ def test_a_system_that_tells_nothing_has_no_limit_and_no_count(tmp_path):
     assert (group.limit_bytes(), group.kills()) == (None, None)
 
 
-def test_a_kill_is_for_memory_where_the_kernel_counted_one(second, tmp_path):
+@pytest.mark.parametrize("exit_code", [-9, 137])
+def test_a_kill_is_for_memory_where_the_kernel_counted_one(second, tmp_path, exit_code):
     watch = watching(second, workload("t192b2", tile=192, batch=2))
     second.write(second.root / "slice" / "job" / "memory.events", "low 0\noom 2\noom_kill 5\n")
-    found = watch.judged(DIED, ended(-signal.SIGKILL), log(tmp_path, ""))
+    found = watch.judged(DIED, ended(exit_code), log(tmp_path, ""))
     assert found.status is Status.OOM
     assert "out of memory at tile 192, batch 2, with" in found.reason
     assert "the kernel's out-of-memory killer ended the process" in found.reason
@@ -86,6 +87,12 @@ def test_a_kill_is_for_memory_where_the_kernel_counted_one(second, tmp_path):
 def test_a_kill_that_nobody_counted_stays_a_crash(second, tmp_path):
     watch = watching(second)
     assert watch.judged(DIED, ended(-signal.SIGKILL), log(tmp_path, "all well")) is DIED
+
+
+def test_another_death_while_the_kernel_counted_a_kill_stays_a_crash(second, tmp_path):
+    watch = watching(second)
+    second.write(second.root / "slice" / "job" / "memory.events", "low 0\noom 2\noom_kill 5\n")
+    assert watch.judged(DIED, ended(-signal.SIGSEGV), log(tmp_path, "all well")) is DIED
 
 
 def test_last_words_of_memory_before_an_abort_are_proof(second, tmp_path):

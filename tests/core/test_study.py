@@ -48,14 +48,24 @@ def test_the_same_seed_gives_the_same_judgement() -> None:
 
 
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:
-    from measurement_study import fill
+    from document import fill
 
     document = tmp_path / "measurement.md"
     document.write_text("before\n<!-- study a: begin -->\nold\n<!-- study a: end -->\nafter\n", encoding="utf-8")
     for _ in range(2):
-        fill(document, "a", "new")
+        fill(document, "study a", "new")
     text = document.read_text(encoding="utf-8")
     assert text == "before\n<!-- study a: begin -->\n\nnew\n\n<!-- study a: end -->\nafter\n"
+
+
+def test_a_table_without_its_marks_is_refused_and_the_document_stays(tmp_path: Path) -> None:
+    from document import fill
+
+    document = tmp_path / "measurement.md"
+    document.write_text("<!-- study a: begin -->\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="study a: end"):
+        fill(document, "study a", "new")
+    assert document.read_text(encoding="utf-8") == "<!-- study a: begin -->\n"
 
 
 def test_the_document_has_a_place_for_every_table_of_the_study() -> None:

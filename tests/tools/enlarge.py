@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 FILTERS = {"nearest": Image.Resampling.NEAREST, "bicubic": Image.Resampling.BICUBIC}
+BLOCK, BLOCKS = 1 << 26, 64  # 4 GiB at most, where no limit ends it
 CHILD = "import sys; held = bytearray(200_000_000); print('held', flush=True); sys.stdin.read()"
 
 
@@ -27,6 +28,9 @@ def main() -> None:
             sys.exit("the network could not be found")
         case "out-of-memory":
             sys.exit("vkAllocateMemory failed -2")
+        case "devour":
+            held = [b"x" * BLOCK for _ in range(BLOCKS)]
+            sys.exit(f"nobody minded {len(held) * BLOCK} bytes")
         case "kill":
             os.kill(os.getpid(), signal.SIGSEGV)
         case "hang":
