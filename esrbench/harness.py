@@ -145,35 +145,48 @@ class Harness:
         before = [launch for launch in self._launches if launch.round < round_]
         cost_s = schedule.costs_s(before, despite_failure=self._plan.compared_with)
         repeatable = {case: cost for case, cost in cost_s.items() if case not in self._plan.once}
-        chosen = schedule.taking_part(repeatable, self._left_s(round_), round_, self._plan.compared_with)
-        if not chosen or self._are_known(before, chosen, round_):
+        chosen = self._taking_part(before, repeatable, round_)
+        if not chosen:
             return False
         # All are shuffled, then picked: the order is the seed's, whatever the cases happened to cost.
         order = schedule.shuffled(self._plan.launchable, round_, self._suite.seed)
         cases = self._without_launched([case for case in order if case in chosen], round_)
+        left_out = 0
         for position, case in enumerate(cases):
             if self._clock_s() + cost_s[case] > self._deadline_s:
-                left_out = counted(len(cases) - position, "launch")
-                self._note(f"the budget ended in round {round_ + 1}: {left_out} left out")
-                return False
+                left_out += 1
+                continue
             self._progress.starting(_title(case), *self._left(cases[position:], chosen, cost_s, round_))
             hung_s = max(MIN_HUNG_S, HUNG_FACTOR * (cost_s[case] + self._suite.measure_s))
             self._launch(launcher, case, round_, min(self._suite.timeout_s, hung_s))
-        return True
+        if left_out:
+            self._note(f"the budget ended in round {round_ + 1}: {counted(left_out, 'launch')} left out")
+        return not left_out
 
-    def _left_s(self, round_: int) -> float:
-        """What the budget had left when the round began."""
-        if any(launch.round == round_ for launch in self._launches):  # cut short within it
-            return self._suite.budget_s - _spent_s(launch for launch in self._launches if launch.round < round_)
-        return self._deadline_s - self._clock_s()
+    def _taking_part(self, before: Sequence[LaunchRecord], cost_s: dict[Case, float], round_: int) -> tuple[Case, ...]:
+        """The cases of a round: once those that fit are known precisely, only what is not; none where that is the end.
 
-    def _are_known(self, launches: Sequence[LaunchRecord], cases: Sequence[Case], round_: int) -> bool:
-        """Whether every case is known as precisely as was asked."""
+        What the budget has left is told from the launches before the round alone, so that a run that goes on decides
+        as it did before.
+        """
+        left_s = self._suite.budget_s - _spent_s(before)
+        chosen = schedule.taking_part(cost_s, left_s, round_, self._plan.compared_with)
         percent = self._suite.precision_percent
-        if percent is None or not rounds.are_narrow(launches, cases, REFERENCE, percent / 100):
-            return False
-        self._note(f"ended after {counted(round_, 'round')}: every interval was within ± {percent:g} %")
-        return True
+        if percent is None or not chosen:
+            return chosen
+        wide = rounds.wide(before, cost_s, REFERENCE, percent / 100)
+        if not set(wide).isdisjoint(chosen):
+            return chosen
+        leaders = {case for case in self._plan.compared_with if case.workload in {each.workload for each in wide}}
+        unknown = {case: cost for case, cost in cost_s.items() if case in wide or case in leaders}
+        chosen = schedule.taking_part(unknown, left_s, round_, leaders)
+        if not chosen:
+            self._note_known(round_, percent, wide)
+        return chosen
+
+    def _note_known(self, round_: int, percent: float, wide: Sequence[Case]) -> None:
+        but = f" but those of {', '.join(map(_title, wide))}, for which the budget is too small" if wide else ""
+        self._note(f"ended after {counted(round_, 'round')}: every interval was within ± {percent:g} %{but}")
 
     def _left(
         self, cases: Sequence[Case], chosen: Sequence[Case], cost_s: dict[Case, float], round_: int

@@ -28,7 +28,7 @@ MIN_STEADY_TILES = 3
 """Tiles of seconds cannot wait for ten: fewer do where they span a second, as a tuner or compiler at work lasts two
 runs at most in the runtimes here (TorchScript's profiling executor: 1.0, 0.8, then 0.52 s a tile, measured)."""
 
-MAX_WARMUP_TILES = 200
+MAX_WARMUP_RUNS = 200
 
 STREAMED_BATCHES = 4
 """That a stream of a session's own is warmed up with: one more than torch's has under way."""
@@ -57,27 +57,33 @@ def warm_up(
 ) -> tuple[Warmup, ...]:
     """Run each shape that the timed loop will run until its time is steady: the single tile, then larger batches.
 
-    ``tile`` is ``(1, H, W, 3)``. A target whose first tile alone outlasts the warm-up time is not warmed up further:
-    it pays for work that a warm-up cannot take away. Every size of batch runs at least once, as a runtime that tunes
-    or compiles for a shape would otherwise do so in the timed loop.
+    ``tile`` is ``(1, H, W, 3)``. Where the first tile alone outlasts the warm-up time one more follows, as TorchScript
+    still specialises in its second run; with a warm-up of 0 s none does. Every size of batch runs at least once, as a
+    runtime that tunes or compiles for a shape would otherwise do so in the timed loop. So does a stream of the
+    session's own: what it keeps for batches under way is made at its first use.
     """
-    larger = {len(batch): batch for batch in batches if len(batch) > 1}
-    single = _until_steady(session, tile, plan, clock, spent_ns=first_tile_ns)
-    warmups = (single, *(_until_steady(session, batch, plan, clock, at_least=1) for batch in larger.values()))
-    if type(session).stream is not Session.stream:  # what it keeps for batches under way is made at its first use
-        deque(session.stream(batches[:STREAMED_BATCHES]), maxlen=0)
-    return warmups
-
-
-def _until_steady(
-    session: Session, batch: Tiles, plan: LoopPlan, clock: Clock, *, spent_ns: int = 0, at_least: int = 0
-) -> Warmup:
     limit_ns = round(plan.warmup_s * 1e9)
-    times: list[int] = []
-    while len(times) < at_least or (spent_ns < limit_ns and len(times) < MAX_WARMUP_TILES and not is_steady(times)):
-        times.append(_timed(session, batch, clock))
-        spent_ns += times[-1]
-    return Warmup(tiles=len(batch), times_ns=tuple(times), steady=is_steady(times))
+
+    def until_steady(run: Callable[[], object], *, spent_ns: int = 0, at_least: int = 1) -> tuple[int, ...]:
+        times: list[int] = []
+        while len(times) < at_least or (spent_ns < limit_ns and len(times) < MAX_WARMUP_RUNS and not is_steady(times)):
+            times.append(_timed(run, clock))
+            spent_ns += times[-1]
+        return tuple(times)
+
+    single_ns = until_steady(lambda: session.run(tile), spent_ns=first_tile_ns, at_least=min(limit_ns, 1))
+    warmups = [_warmup(1, single_ns)]
+    for batch in {len(batch): batch for batch in batches if len(batch) > 1}.values():
+        warmups.append(_warmup(len(batch), until_steady(lambda batch=batch: session.run(batch))))
+    if type(session).stream is not Session.stream:
+        under_way = batches[:STREAMED_BATCHES]
+        times_ns = until_steady(lambda: deque(session.stream(under_way), maxlen=0))
+        warmups.append(_warmup(sum(map(len, under_way)), times_ns, streamed=True))
+    return tuple(warmups)
+
+
+def _warmup(tiles: int, times_ns: tuple[int, ...], *, streamed: bool = False) -> Warmup:
+    return Warmup(tiles=tiles, times_ns=times_ns, steady=is_steady(times_ns), streamed=streamed)
 
 
 def is_steady(times_ns: Sequence[int]) -> bool:
@@ -130,7 +136,7 @@ def meet_new_shape(
         reason = f"a tile of {side_px} px would take longer than the {plan.warmup_s:g} s of the warm-up"
         return NewShape(side_px=side_px, reason=reason)
     try:
-        first_ns, again_ns = (_timed(session, smaller, clock) for _ in range(2))
+        first_ns, again_ns = (_timed(lambda: session.run(smaller), clock) for _ in range(2))
     except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return NewShape(
@@ -144,9 +150,9 @@ def _half(tile: Tiles, multiple: int) -> Tiles:
     return tile[:, :side, :side].copy()
 
 
-def _timed(session: Session, tiles: Tiles, clock: Clock) -> int:
+def _timed(run: Callable[[], object], clock: Clock) -> int:
     start = clock()
-    session.run(tiles)
+    run()
     return clock() - start
 
 
@@ -168,7 +174,7 @@ def _single_tiles(session: Session, batches: Sequence[Tiles], clock: Clock, limi
     times: list[int] = []
     begin = clock()
     for _ in range(at_most):
-        times += [_timed(session, batch[:1], clock) for batch in batches]
+        times += [_timed(lambda batch=batch: session.run(batch[:1]), clock) for batch in batches]
         if clock() - begin >= limit_ns:
             break
     return times

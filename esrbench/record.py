@@ -31,9 +31,10 @@ class Status(StrEnum):
 class Warmup(Value, frozen=True, kw_only=True):
     """The runs of one shape between the first tile and the timed loop; kept and shown, untouched by statistics."""
 
-    tiles: int | None  # in the batch; None: schema 1 did not tell the sizes of batches apart
+    tiles: int | None  # in a run; None: schema 1 did not tell the sizes of batches apart
     times_ns: tuple[int, ...]
     steady: bool | None  # ended because its times were steady, not because its time was up; None: schema 1
+    streamed: bool = False  # a run is a stream of several batches, in the session's own way
 
 
 class NewShape(Value, frozen=True, kw_only=True):
@@ -52,7 +53,7 @@ class Samples(Value, frozen=True, kw_only=True):
     first_tile_ns: int | None  # `cold`: first tile through the fresh session, host to host
     cold_ns: int | None  # `cold`: process start -> first tile is back
     new_shape: NewShape | None = None  # `cold`: None: schema 1 did not try one
-    warmups: tuple[Warmup, ...]  # the single tile first, then each size of batch
+    warmups: tuple[Warmup, ...]  # the single tile first, then each size of batch, then the stream
     tile_ns: tuple[int, ...]  # `tile`: one batch of one tile, host to host
     image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded; of a command a call
     start_ns: int | None = None  # of a command: the same call on a picture of next to no pixels; it is in `image_ns`

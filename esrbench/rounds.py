@@ -47,13 +47,14 @@ def speed_ratio(
     return paired_ratio(*times)
 
 
-def are_narrow(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Target, precision: float) -> bool:
-    """Whether every case is known as precisely as asked (0.01 is ± 1 %): a run need go no further.
+def wide(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Target, precision: float) -> list[Case]:
+    """The cases not known as precisely as asked (0.01 is ± 1 %): where there are none, a run need go no further.
 
     A case is known by its ratio to the reference on the same workload; the reference by what is compared with it, and
     a case without a measured reference by its own level.
     """
-    return all(is_narrow(known_by(launches, case, reference), precision) for case in _to_judge(cases, reference))
+    found = _to_judge(cases, reference)
+    return [case for case in found if not is_narrow(known_by(launches, case, reference), precision)]
 
 
 def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:

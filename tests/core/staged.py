@@ -41,7 +41,7 @@ ARTIFACT = LocatedArtifact(
 
 
 class Clock:
-    """Monotonic seconds that pass only when a launch takes them."""
+    """Monotonic seconds that pass only in launches, and between them as scripted."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -92,6 +92,7 @@ class Stage:
     without_reference: frozenset[str] = frozenset()  # workloads for which memory does not suffice to draw it
     swept_once: bool = False  # the workloads of a sweep are launched once
     before_launch: Callable[[int], None] = lambda sequence: None
+    between_s: float = 0.0  # that pass between two launches, in no launch's time
     limits_s: list[tuple[Target, int, float]] = field(default_factory=list)
     watcher: Watcher = field(default_factory=Watcher)
 
@@ -197,7 +198,7 @@ class Launcher:
         self._stage.before_launch(sequence)
         self._stage.limits_s.append((case.target, round_, timeout_s))
         wall_s = self._stage.seconds_of(case, round_)
-        self._stage.clock.now_s += wall_s
+        self._stage.clock.now_s += wall_s + self._stage.between_s
         status = self._stage.status.get(case) or self._stage.status.get(case.target, Status.OK)
         record = LaunchRecord(
             case=case,

@@ -1,6 +1,7 @@
 """Rounds, budget and statuses with a scripted launcher: no process is started, no real time passes."""
 
 import random
+from contextlib import suppress
 
 import msgspec
 import pytest
@@ -111,6 +112,30 @@ def test_rounds_go_on_while_one_interval_is_too_wide(stage):
     assert made.launched(11)
 
 
+def test_what_is_not_known_yet_goes_on_alone_once_the_rest_is(stage):
+    """After seven rounds 18 s are left: too little for a whole round, enough for the wide one with its reference."""
+
+    def seconds(case, round_):
+        return {REFERENCE: 4, FAST: 4}.get(case.target, 12 if round_ % 2 else 16)
+
+    targets = (REFERENCE, FAST, SLOW)
+    made = stage(seconds, targets=targets, precision_percent=1, max_rounds=30, budget_s=174)
+    assert set(made.launched(6)) == set(targets)
+    assert set(made.launched(7)) == {REFERENCE, SLOW}
+
+
+def test_what_the_budget_leaves_unknown_is_named_at_the_end(stage):
+    random_ = random.Random(1)
+
+    def seconds(case, round_):
+        return {REFERENCE: 2, FAST: 1}.get(case.target, 30 * random_.uniform(0.8, 1.2))
+
+    targets = (REFERENCE, FAST, SLOW)
+    made = stage(seconds, targets=targets, precision_percent=1, max_rounds=30, budget_s=3 * 33 + 20)
+    but = f"but those of {SLOW} t48b1, for which the budget is too small"
+    assert made.end.notes[-1] == f"ended after 6 rounds: every interval was within ± 1 % {but}"
+
+
 def test_refused_cases_are_recorded_first_and_never_launched(stage):
     made = stage({REFERENCE: 5}, refused=(REFUSED,))
     first = made.recorded.launches[0]
@@ -176,6 +201,21 @@ def test_a_run_stopped_anywhere_goes_on_to_the_verdicts_of_one_that_was_not(tmp_
     assert [(launch.case, launch.round, launch.sequence, launch.wall_ns) for launch in cut.recorded.launches] == plain
     assert summarise(cut.recorded) == summarise(whole.recorded)
     assert noise_floor(cut.recorded) == noise_floor(whole.recorded)
+
+
+@pytest.mark.parametrize("stop", range(4, 17))
+def test_a_run_that_goes_on_adds_nothing_to_rounds_that_had_ended(tmp_path, monkeypatch, stop):
+    """What passes between launches is in none of their times: a run that goes on has forgotten it."""
+    settings = {"seconds": {REFERENCE: 5, FAST: 5, SLOW: 20}, "budget_s": 160, "between_s": 1}
+    cut = Stage(folder=tmp_path / "cut", before_launch=interrupted_at(stop), **settings)
+    with suppress(KeyboardInterrupt):
+        cut.run(monkeypatch)
+    ended = max(launch.round for launch in cut.recorded.launches)
+    before = [cut.launched(round_) for round_ in range(ended)]
+    cut.before_launch = interrupted_at(None)
+    if cut.recorded.end is None:
+        cut.run(monkeypatch)
+    assert [cut.launched(round_) for round_ in range(ended)] == before
 
 
 def test_a_run_that_pauses_after_each_round_is_the_run_that_does_not(tmp_path, monkeypatch):

@@ -74,15 +74,16 @@ def test_warm_up_ends_with_its_time_and_says_that_nothing_settled():
     assert (ms(warmup), warmup.steady) == ([900, 400], False)
 
 
-def test_a_first_tile_longer_than_the_warm_up_is_not_followed_by_one():
-    plan = LoopPlan(warmup_s=1.0, measure_s=1)
-    (warmup,) = warmed(Scripted(1), plan, first_tile_ns=20_000 * MS)
-    assert (warmup.times_ns, warmup.steady) == ((), False)
+@pytest.mark.parametrize(("warmup_s", "times_ms"), [(1.0, [7000]), (0, [])])
+def test_a_first_tile_longer_than_the_warm_up_is_followed_by_one_alone(warmup_s, times_ms):
+    plan = LoopPlan(warmup_s=warmup_s, measure_s=1)
+    (warmup,) = warmed(Scripted(7000), plan, first_tile_ns=20_000 * MS)
+    assert (ms(warmup), warmup.steady) == (times_ms, False)
 
 
 def test_a_target_that_never_settles_ends_its_warm_up_all_the_same():
     (warmup,) = warmed(Scripted(*[100, 300] * 200))
-    assert (len(warmup.times_ns), warmup.steady) == (measure.MAX_WARMUP_TILES, False)
+    assert (len(warmup.times_ns), warmup.steady) == (measure.MAX_WARMUP_RUNS, False)
 
 
 def test_every_size_of_batch_is_warmed_up_on_its_own():
@@ -175,11 +176,11 @@ def test_single_tiles_follow_the_last_pass_after_one_that_is_not_timed():
     assert loop.tile_ns == (10 * MS, 20 * MS, 30 * MS)
 
 
-def test_a_stream_of_its_own_is_warmed_up_too():
+def test_a_stream_of_its_own_is_warmed_up_until_steady_too():
     session = Overlapping(100)
-    before = session.now_ns
-    (warmup,) = warmed(session, batches=[tiles()] * 9)
-    assert session.now_ns - before == sum(warmup.times_ns) + measure.STREAMED_BATCHES * MS
+    single, stream = warmed(session, batches=[tiles()] * 9)
+    assert (single.streamed, stream.streamed, stream.tiles) == (False, True, measure.STREAMED_BATCHES)
+    assert (ms(stream), stream.steady) == ([measure.STREAMED_BATCHES] * measure.STEADY_TILES, True)
 
 
 def test_garbage_collection_is_off_in_the_loop_and_on_again_after_it():

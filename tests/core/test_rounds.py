@@ -5,7 +5,7 @@ import pytest
 from recorded import TORCH, failed, launch, samples
 
 from esrbench.record import Case, LaunchRecord, Status
-from esrbench.rounds import Boundary, are_narrow, known_by, level, seconds_by_round, speed_ratio
+from esrbench.rounds import Boundary, known_by, level, seconds_by_round, speed_ratio, wide
 from esrbench.target import Target
 
 FAST = "ncnn@cpu:fp32"
@@ -53,25 +53,25 @@ def test_a_case_is_known_by_its_ratio_and_the_reference_by_its_level() -> None:
 def test_beside_a_reference_that_was_launched_once_a_case_is_known_by_its_level() -> None:
     made = [*rounds(TORCH, [1.0]), *rounds(FAST, [0.5, 0.5, 0.5, 0.5, 0.5, 0.5])]
     assert known_by(made, case(FAST), REFERENCE) == level(made, case(FAST))
-    assert are_narrow(made, [case(FAST)], REFERENCE, 0.01)
+    assert not wide(made, [case(FAST)], REFERENCE, 0.01)
 
 
 def test_a_run_is_narrow_enough_once_every_ratio_is_whatever_the_machines_drift() -> None:
     drift = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
     reference, fast = rounds(TORCH, drift), rounds(FAST, [seconds / 2 for seconds in drift])
     cases = [case(TORCH), case(FAST)]
-    assert are_narrow([*reference, *fast], cases, REFERENCE, 0.01)
-    assert not are_narrow([*reference[:5], *fast[:5]], cases, REFERENCE, 0.01)  # five rounds are too few
-    assert not are_narrow([*reference, *fast], [*cases, case("torch@cpu:bf16")], REFERENCE, 0.01)
+    assert not wide([*reference, *fast], cases, REFERENCE, 0.01)
+    assert wide([*reference[:5], *fast[:5]], cases, REFERENCE, 0.01)  # five rounds are too few
+    assert wide([*reference, *fast], [*cases, case("torch@cpu:bf16")], REFERENCE, 0.01)
 
 
 def test_the_reference_under_a_second_name_counts_by_its_ratio() -> None:
     drift = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]
     control = Case(target=REFERENCE, workload="t48b1", control=True)
     second = [msgspec.structs.replace(made, case=control) for made in rounds(TORCH, drift)]
-    assert are_narrow([*rounds(TORCH, drift), *second], [case(TORCH), control], REFERENCE, 0.01)
+    assert not wide([*rounds(TORCH, drift), *second], [case(TORCH), control], REFERENCE, 0.01)
 
 
 def test_alone_the_reference_is_judged_by_its_own_level() -> None:
-    assert not are_narrow(rounds(TORCH, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]), [case(TORCH)], REFERENCE, 0.01)
-    assert are_narrow(rounds(TORCH, [1.0] * 6), [case(TORCH)], REFERENCE, 0.01)
+    assert wide(rounds(TORCH, [1.0, 1.1, 1.2, 1.3, 1.4, 1.5]), [case(TORCH)], REFERENCE, 0.01)
+    assert not wide(rounds(TORCH, [1.0] * 6), [case(TORCH)], REFERENCE, 0.01)
