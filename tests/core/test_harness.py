@@ -206,7 +206,7 @@ def test_a_run_stopped_anywhere_goes_on_to_the_verdicts_of_one_that_was_not(tmp_
 @pytest.mark.parametrize("stop", range(4, 17))
 def test_a_run_that_goes_on_adds_nothing_to_rounds_that_had_ended(tmp_path, monkeypatch, stop):
     """What passes between launches is in none of their times: a run that goes on has forgotten it."""
-    settings = {"seconds": {REFERENCE: 5, FAST: 5, SLOW: 20}, "budget_s": 160, "between_s": 1}
+    settings = {"seconds": {REFERENCE: 5, FAST: 5, SLOW: 20}, "budget_s": 160, "between_s": 1, "max_rounds": 9}
     cut = Stage(folder=tmp_path / "cut", before_launch=interrupted_at(stop), **settings)
     with suppress(KeyboardInterrupt):
         cut.run(monkeypatch)
