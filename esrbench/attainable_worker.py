@@ -65,18 +65,16 @@ def probed(job: ProbeJob, budget_s: float = BUDGET_S) -> Probed:
     torch.set_num_threads(job.threads)
     torch.backends.cudnn.benchmark = True
     gbytes_s = _copied_gbytes_s(device)
-    return Probed(
-        found=tuple(
-            Attainable(
-                device=job.device,
-                precision=precision,
-                gflops_s=_gflops_s(job, precision, device, budget_s),
-                gbytes_s=gbytes_s,
-                how=_how(job, device),
-            )
-            for precision in job.precisions
-        )
-    )
+    return Probed(found=tuple(_found(job, precision, device, budget_s, gbytes_s) for precision in job.precisions))
+
+
+def _found(job: ProbeJob, precision: Precision, device: torch.device, budget_s: float, gbytes_s: float) -> Attainable:
+    """One precision's: that cuDNN has no engine for it, or no memory, costs no other precision its own."""
+    try:
+        gflops_s, how = _gflops_s(job, precision, device, budget_s), _how(job, device)
+    except RuntimeError as error:  # torch's own OutOfMemoryError and AcceleratorError are such
+        gflops_s, how = None, f"not known: {' '.join(str(error).split())[:200]}"
+    return Attainable(device=job.device, precision=precision, gflops_s=gflops_s, gbytes_s=gbytes_s, how=how)
 
 
 def torch_device(name: str) -> torch.device:

@@ -12,7 +12,7 @@ from esrbench.codec import Value
 from esrbench.efficiency import efficiency, joules_per_mpix, output_mpix
 from esrbench.fidelity import psnr_db
 from esrbench.ratio import Ratio, paired_ratio
-from esrbench.record import Case, LaunchRecord, Samples, Status, Workload
+from esrbench.record import Case, LaunchRecord, Samples, Status, Workload, is_software
 from esrbench.roofline import Bound
 from esrbench.rounds import Boundary, seconds_by_round, speed_ratio
 from esrbench.runner import DeviceType
@@ -216,7 +216,7 @@ def _outcome(launches: Sequence[LaunchRecord]) -> tuple[Status | None, str | Non
 def _with_device(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
     placement = next((launch.placement for launch in launches if launch.placement), None)
     if placement is None:
-        return row
+        return msgspec.structs.replace(row, device_type=DeviceType.SOFTWARE) if any(map(is_software, launches)) else row
     return msgspec.structs.replace(row, device_name=placement.device_name, device_type=placement.device_type)
 
 

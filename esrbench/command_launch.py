@@ -45,7 +45,7 @@ def launch(job: Job, located: LocatedCommand, clock: Clock) -> Outcome:
         OutOfMemoryError: it failed for want of memory.
         OutputError: a file of esrbench's own cannot be written.
     """
-    memory_watch = MemoryWatch(job.target, job.workload)
+    memory_watch = MemoryWatch(job.metered, job.workload)
     multiple = job.artifact.artifact.spec.unshuffle
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
     with _scratch(Path(job.picture).parent) as folder:
@@ -84,13 +84,13 @@ def _check_disk(folder: Path, failed: CommandError) -> None:
 def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outcome, Pixels]:
     """What was measured, and the picture that the last timed call drew."""
     picture, (height, width, _) = Path(job.input_picture), prepared.pixels.shape
-    memory = TreeMemory(job.target)
+    memory = TreeMemory(job.metered)
     calls.draw(picture, (height, width), memory.watch)  # fills the caches of system and driver, too
     start_ns, start_side_px = _start(calls, prepared.pixels)
     image_ns, drawn = _timed(calls, picture, (height, width), job.loop)
     outcome = Outcome(
         status=Status.OK,
-        clocks=clocks.read(job.target, job.workload.threads),
+        clocks=clocks.read(job.metered, job.workload.threads),
         placement=_placement(job, calls),
         samples=Samples(
             load_ns=None,

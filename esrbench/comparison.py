@@ -40,6 +40,11 @@ class Row(Value, frozen=True, kw_only=True):
     head: Side
     judgement: Judgement | None = None  # where both were measured
 
+    @property
+    def label(self) -> str:
+        """The case; a software device is named as such."""
+        return f"{self.name} (software)" if self.base.is_software or self.head.is_software else self.name
+
 
 class Comparison(Value, frozen=True, kw_only=True):
     """What `esrbench compare` found."""

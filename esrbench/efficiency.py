@@ -32,7 +32,7 @@ def efficiency(record: RunRecord, workload: Workload, target: Target, throughput
 
 
 def joules_per_mpix(record: RunRecord, workload: Workload, launches: Iterable[LaunchRecord]) -> float | None:
-    """Mean power over the loop, single tiles included, for the time of a pass: median of the launches."""
+    """Mean power over the passes for the time of one: median of the launches."""
     found = [
         launch.energy.joules / launch.energy.seconds * pass_ns / 1e9 / output_mpix(record, workload)
         for launch in launches

@@ -82,7 +82,7 @@ def failures(comparison: Comparison, gates: Sequence[Gate]) -> tuple[Failure, ..
     """Every row that a gate does not let pass, gate by gate; what several gates say of a row is said once."""
     implied = [Gate(kind=kind) for gate in gates for kind in IMPLIED.get(gate.kind, ())]
     found = [
-        Failure(kind=gate.kind, name=row.name, reason=reason)
+        Failure(kind=gate.kind, name=row.label, reason=reason)
         for gate in [*gates, *implied]
         for row in comparison.rows
         for reason in _reasons(gate, row, comparison.bar)

@@ -9,7 +9,7 @@ from esrbench.job import Outcome
 from esrbench.launcher import Launcher, now
 from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress, Refusal
-from esrbench.record import Case, LaunchRecord, RunEnd, Status
+from esrbench.record import Case, LaunchRecord, RunEnd, Status, title
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE
 from esrbench.tuning import Tuner
@@ -132,7 +132,7 @@ class Harness:
             if hopeless is not None:
                 self._not_launched(case, hopeless)
                 continue
-            self._progress.starting(_title(case), len(cases) - position, None)
+            self._progress.starting(self._title(case), len(cases) - position, None)
             self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
 
     def _turn(self, case: Case) -> tuple[bool, bool, int]:
@@ -156,7 +156,7 @@ class Harness:
             if self._clock_s() + cost_s[case] > self._deadline_s:
                 left_out += 1
                 continue
-            self._progress.starting(_title(case), *self._left(cases[position:], chosen, cost_s, round_))
+            self._progress.starting(self._title(case), *self._left(cases[position:], chosen, cost_s, round_))
             hung_s = max(MIN_HUNG_S, HUNG_FACTOR * (cost_s[case] + self._suite.measure_s))
             self._launch(launcher, case, round_, min(self._suite.timeout_s, hung_s))
         if left_out:
@@ -185,7 +185,7 @@ class Harness:
         return chosen
 
     def _note_known(self, round_: int, percent: float, wide: Sequence[Case]) -> None:
-        but = f" but those of {', '.join(map(_title, wide))}, for which the budget is too small" if wide else ""
+        but = f" but those of {', '.join(map(self._title, wide))}, for which the budget is too small" if wide else ""
         self._note(f"ended after {counted(round_, 'round')}: every interval was within ± {percent:g} %{but}")
 
     def _left(
@@ -243,7 +243,10 @@ class Harness:
             ([case for case in single if case not in self._plan.once], "as further rounds did not fit the budget"),
         ):
             if cases:
-                self._note(f"launched once only, {why}: {', '.join(map(_title, cases))}")
+                self._note(f"launched once only, {why}: {', '.join(map(self._title, cases))}")
+
+    def _title(self, case: Case) -> str:
+        return title(case, software=case in self._plan.late)
 
     def _note(self, text: str) -> None:
         self._notes.append(text)
@@ -252,7 +255,3 @@ class Harness:
 
 def _spent_s(launches: Iterable[LaunchRecord]) -> float:
     return sum((launch.wall_ns or 0) / 1e9 for launch in launches)
-
-
-def _title(case: Case) -> str:
-    return f"{case.target} {case.workload}{' (control)' if case.control else ''}"

@@ -38,8 +38,14 @@ class Job(Value, frozen=True, kw_only=True):
     picture: str  # PNG to write: the output, stitched
     loop: LoopPlan
     settings: Settings = DEFAULT
+    software: bool = False  # the target's device is the CPU by another name
     command: LocatedCommand | None = None  # what to call instead of loading `artifact`, of which it may want the files
     spawned_ns: int  # the harness's perf_counter_ns just before it started the process
+
+    @property
+    def metered(self) -> Target:
+        """The target whose device has this one's memory, energy and clocks: of a software device the CPU."""
+        return Target.of(self.target.runtime, "cpu", self.target.precision) if self.software else self.target
 
 
 class Outcome(Value, frozen=True, kw_only=True):

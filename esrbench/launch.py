@@ -37,7 +37,7 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     runner = plugins.runner(job.target.runtime)
     options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(batches[0]), settings=job.settings)
     memory.reset_peak_rss()
-    meter = DeviceMemoryMeter(job.target)
+    meter = DeviceMemoryMeter(job.metered)
     begin_ns = clock()
     with runner.load(job.artifact, job.target, options) as session:
         measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
@@ -63,11 +63,10 @@ def _measured(
     session.run(tile)
     first_ns = clock()
     warmups = warm_up(session, tile, batches, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
-    energy = EnergyMeter(job.target, clock)
+    energy = EnergyMeter(job.metered, clock)
     energy.start()
-    loop = timed_loop(session, batches, job.loop, clock)
-    used = energy.used()
-    found = clocks.read(job.target, job.workload.threads)
+    loop = timed_loop(session, batches, job.loop, clock, after_passes=energy.stop)
+    found = clocks.read(job.metered, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
     device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
     placement = session.placement()
@@ -76,7 +75,7 @@ def _measured(
         status=Status.OK,
         placement=placement,
         clocks=found,
-        energy=used,
+        energy=energy.used(),
         samples=Samples(
             load_ns=loaded_ns - begin_ns,
             first_tile_ns=first_ns - loaded_ns,

@@ -35,6 +35,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: Mapping[Case, LocatedArtifact]
     reference: LocatedArtifact
     commands: Mapping[Target, LocatedCommand] = {}
+    software: frozenset[Target] = frozenset()  # whose device is the CPU by another name
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +115,7 @@ class Launcher:
             clocks=outcome.clocks,
             energy=outcome.energy,
             room=outcome.room,
+            software=job.software,
         )
 
     def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:
@@ -144,6 +146,7 @@ class Launcher:
             picture=str(picture),
             loop=loop,
             settings=settings or self._settings.get((case.target, case.workload), DEFAULT),
+            software=case.target in self._inputs.software,
             command=self._inputs.commands.get(case.target),
             spawned_ns=time.perf_counter_ns(),
         )
@@ -153,7 +156,7 @@ class Launcher:
         for file in (answer, measured_file(answer)):
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
-        watch = MemoryWatch(job.target, job.workload)
+        watch = MemoryWatch(job.metered, job.workload)
         ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
         if ended.exit_code == CANNOT_WRITE:
             raise OutputError(f"a launch could not write its files: {last_line(log) or f'see {self._scratch}'}")

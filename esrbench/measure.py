@@ -95,12 +95,18 @@ def is_steady(times_ns: Sequence[int]) -> bool:
     return False
 
 
-def timed_loop(session: Session, batches: Sequence[Tiles], plan: LoopPlan, clock: Clock) -> TimedLoop:
+def timed_loop(
+    session: Session,
+    batches: Sequence[Tiles],
+    plan: LoopPlan,
+    clock: Clock,
+    after_passes: Callable[[], None] = lambda: None,
+) -> TimedLoop:
     """Pass the whole plan through ``session.stream`` again and again, garbage collection off as in ``timeit``.
 
     Where the session streams by running batch after batch and a batch is one tile, the steps of a pass are tile
-    latencies already; otherwise as many single tiles follow the last pass. They never stand between two passes: a
-    runtime that plans anew whenever the shape changes, as ONNX Runtime's CUDA convolutions do
+    latencies already; otherwise as many single tiles follow the last pass and ``after_passes``. They never stand
+    between two passes: a runtime that plans anew whenever the shape changes, as ONNX Runtime's CUDA convolutions do
     (microsoft/onnxruntime#23006), would be timed at that.
     """
     steps_are_tiles = type(session).stream is Session.stream and len(batches[0]) == 1
@@ -114,6 +120,7 @@ def timed_loop(session: Session, batches: Sequence[Tiles], plan: LoopPlan, clock
             steps, output = _pass(session, batches, clock)
             image_ns.append(sum(steps))
             tile_ns += steps
+        after_passes()
         if not steps_are_tiles:
             tile_ns = _single_tiles(session, batches, clock, limit_ns, at_most=len(image_ns))
     return TimedLoop(tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output)

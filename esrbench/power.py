@@ -1,6 +1,7 @@
-"""Energy of the timed loop, from the counter of the target's device: RAPL for a CPU, NVML for a GPU.
+"""Energy of the timed loop's passes, from the counter of the target's device: RAPL for a CPU, NVML for a GPU.
 
-Read just before and just after the loop, never within. A counter is the whole device's: what else ran there is in it.
+Read just before the first and just after the last, never within. A counter is the whole device's: what else ran there
+is in it.
 """
 
 import re
@@ -39,14 +40,19 @@ class EnergyMeter:
         else:
             self._open_nvml(open_device(target))
         self._before: tuple[int, dict[str, int]] | None = None
+        self._after: tuple[int, dict[str, int]] | None = None
 
     def start(self) -> None:
-        """Read before the loop."""
+        """Read before the first pass."""
         self._before = self._reading()
 
+    def stop(self) -> None:
+        """Read after the last pass."""
+        self._after = self._reading()
+
     def used(self) -> Energy:
-        """Read after the loop: what was used since the start."""
-        after = self._reading()
+        """What was used between start and stop."""
+        after = self._after
         if self._before is None or after is None:
             return Energy(joules=None, seconds=None, method=self._method)
         seconds = (after[0] - self._before[0]) / 1e9

@@ -130,6 +130,7 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         artifacts={case: prepared.artifacts[case.target] for case in cases if case.target in prepared.artifacts},
         reference=prepared.artifacts[REFERENCE],
         commands=prepared.commands,
+        software=prepared.software,
     )
     software = frozenset(case for case in cases if case.target in prepared.software)
     # Asked for by name, as every command is, it is there to be timed.
@@ -263,6 +264,7 @@ def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorklo
         threads=threads,
         id=plan.id,
         multiple=multiple,
+        min_batches=plan.min_batches,
         sweep=plan.sweep,
     )
 

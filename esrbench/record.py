@@ -5,7 +5,7 @@ from enum import StrEnum
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Artifact
 from esrbench.codec import Value
-from esrbench.runner import Placement
+from esrbench.runner import DeviceType, Placement
 from esrbench.settings import Settings
 from esrbench.suite import Suite
 from esrbench.target import Precision, Target
@@ -152,7 +152,7 @@ class Workload(Value, frozen=True, kw_only=True):
     threads: int
     tiles: int  # in the plan
     pixels_sha256: str  # of the (H, W, 3) uint8 input
-    copies: int = 1  # how often a pass goes through the plan, so that its batches are full
+    copies: int = 1  # how often a pass goes through the plan, so that its batches are full, and enough
     sweep: bool = False  # one of many tiles and batches, on a picture as large as a tile's core
 
 
@@ -186,6 +186,19 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     clocks: Clocks | None = None
     energy: Energy | None = None
     room: Room | None = None  # what it had, where memory ran out
+    software: bool = False  # its device is the CPU by another name, as its runtime said before anything ran
+
+
+def is_software(launch: LaunchRecord) -> bool:
+    """Whether the device that it names is really the CPU: said before it ran, or found when it did."""
+    found = launch.placement.device_type if launch.placement else None
+    return launch.software or found is DeviceType.SOFTWARE
+
+
+def title(case: Case, *, software: bool) -> str:
+    """``ncnn@vulkan:fp16 (software) t48b1``, of a control case with ``(control)``."""
+    parts = (str(case.target), "(software)" if software else "", case.workload, "(control)" if case.control else "")
+    return " ".join(filter(None, parts))
 
 
 class Attainable(Value, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ import msgspec
 from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.migration import OLDEST, to_current
-from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord
+from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord, is_software
 from esrbench.target import Target
 
 R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption, TuningRecord)
@@ -52,6 +52,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     def name(self) -> str:
         """The folder's name."""
         return self.folder.name
+
+    def label(self, target: Target) -> str:
+        """The target, a software device named as such."""
+        own = (launch for launch in self.launches if launch.case.target == target)
+        return f"{target} (software)" if any(map(is_software, own)) else str(target)
 
     def picture(self, case: Case) -> Path | None:
         """The case's output picture, where it drew one."""

@@ -29,11 +29,13 @@ class WorkloadPlan(Value, frozen=True, kw_only=True):
     tile: int
     halo: int
     batch: int = 1
+    min_batches: int = 1  # in a pass, whose tiles come again and again until there are so many
     sweep: bool = False  # made by a [sweep]
 
     def __post_init__(self) -> None:
         if self.batch < 1:
             raise UsageError(f"batch {self.batch} was asked for; a batch holds at least 1 tile")
+        _check_min_batches(self.min_batches)
 
     @property
     def id(self) -> str:
@@ -53,11 +55,13 @@ class Sweep(Value, frozen=True, kw_only=True):
     tiles: tuple[int, ...] = (64, 128, 192, 256)
     batches: tuple[int, ...] = (1, 2)
     halo: int = 16
+    min_batches: int = 1  # as of a workload: a stream overlaps copies with compute where it has several
     targets: tuple[str, ...] = ()  # of those that the suite measures; shell patterns; empty: all
 
     def __post_init__(self) -> None:
         if not self.tiles or not self.batches:
             raise UsageError("a [sweep] needs at least one of tiles and one of batches")
+        _check_min_batches(self.min_batches)
         self.plans()
 
     def plans(self) -> tuple[WorkloadPlan, ...]:
@@ -69,7 +73,15 @@ class Sweep(Value, frozen=True, kw_only=True):
         core = tile - 2 * self.halo
         if core < 1:
             raise UsageError(f"a [sweep] with tile {tile} and halo {self.halo} leaves nothing between the halos")
-        return WorkloadPlan(image=self.image, middle=core, tile=tile, halo=self.halo, batch=batch, sweep=True)
+        return WorkloadPlan(
+            image=self.image,
+            middle=core,
+            tile=tile,
+            halo=self.halo,
+            batch=batch,
+            min_batches=self.min_batches,
+            sweep=True,
+        )
 
 
 def size(tile_and_batch: tuple[int, int]) -> tuple[int, int]:
@@ -132,6 +144,11 @@ class Suite(Value, frozen=True, kw_only=True):
         """The workloads, then those of the sweep that are not among them."""
         own = {plan.id for plan in self.workloads}
         return (*self.workloads, *(plan for plan in (self.sweep.plans() if self.sweep else ()) if plan.id not in own))
+
+
+def _check_min_batches(count: int) -> None:
+    if count < 1:
+        raise UsageError(f"min_batches = {count} was asked for; a pass has at least 1 batch")
 
 
 def preset_names() -> tuple[str, ...]:

@@ -7,7 +7,10 @@ from esrbench.errors import EsrbenchError, OutOfMemoryError
 
 MEMORY_SIGNS = (
     "out of memory",  # torch on CUDA, CUDA itself
-    "out_of_memory",  # CUDA_ERROR_OUT_OF_MEMORY, VK_ERROR_OUT_OF_DEVICE_MEMORY, dnnl_out_of_memory
+    "out_of_memory",  # CUDA_ERROR_OUT_OF_MEMORY, dnnl_out_of_memory
+    "out_of_device_memory",  # VK_ERROR_OUT_OF_DEVICE_MEMORY
+    "out_of_host_memory",  # VK_ERROR_OUT_OF_HOST_MEMORY
+    "outofmemory",  # TensorRT's "Error Code 2: OutOfMemory", torch.OutOfMemoryError by its name
     "can't allocate memory",  # torch on the CPU
     "cannot allocate memory",  # ENOMEM in words
     "not enough memory",  # torch on the CPU, Windows

@@ -54,7 +54,7 @@ def outcome_of(job: Job, keep: Callable[[Outcome], None]) -> Outcome:
     """
     from esrbench.launch import launch  # noqa: PLC0415  (numpy and the plug-in: after the job was read)
 
-    room = room_for(job.target)
+    room = room_for(job.metered)
     try:
         return launch(job, time.perf_counter_ns, keep)
     except OutputError:

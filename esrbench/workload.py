@@ -50,12 +50,13 @@ def prepare(
     threads: int,
     id: str,
     multiple: int = 1,
+    min_batches: int = 1,
     sweep: bool = False,
 ) -> PreparedWorkload:
     """The workload of a sample photo or a picture file; transparency is left out.
 
     ``image`` is taken as a sample's name where it is one, else as a path; ``./coffee`` is always a path. ``multiple``
-    is the network's ``unshuffle``.
+    is the network's ``unshuffle``; the tiles come as often as ``min_batches`` full batches need.
 
     Raises:
         UsageError: no such picture, a crop that is not within it, a tile that cannot be, a batch or thread count
@@ -80,7 +81,7 @@ def prepare(
         threads=threads,
         tiles=len(plan.windows),
         pixels_sha256=sha256_of_pixels(pixels),
-        copies=-(-batch // len(plan.windows)),
+        copies=-(-batch * min_batches // len(plan.windows)),
         sweep=sweep,
     )
     return PreparedWorkload(record=record, pixels=pixels, plan=plan)

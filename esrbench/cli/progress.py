@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from esrbench.plan import Progress as RunProgress
-from esrbench.record import LaunchRecord, Samples, Status
+from esrbench.record import LaunchRecord, Samples, Status, is_software, title
 
 
 class Lines:
@@ -82,11 +82,11 @@ def watching(console: Console) -> Iterator[RunProgress]:
 
 
 def _result(record: LaunchRecord) -> str:
-    title = f"{record.case.target} {record.case.workload}{' (control)' if record.case.control else ''}"
+    name = title(record.case, software=is_software(record))
     if record.status is not Status.OK or record.samples is None:
-        return f"{title}: {record.status.value}: {record.reason}"
+        return f"{name}: {record.status.value}: {record.reason}"
     wall_s = (record.wall_ns or 0) / 1e9
-    return f"{title}: ok, {_pace(record.samples)}, {wall_s:.1f} s from start to end"
+    return f"{name}: ok, {_pace(record.samples)}, {wall_s:.1f} s from start to end"
 
 
 def _pace(samples: Samples) -> str:

@@ -113,6 +113,7 @@ COLUMNS = (
         meaning="arithmetic of the network's convolutions, halos included, over the time of a pass",
         text=lambda row: significant(row.gflops_s),
         value=lambda row: row.gflops_s,
+        summary=True,
     ),
     Column(
         head="% attainable",
@@ -126,6 +127,7 @@ COLUMNS = (
         meaning="compute or memory, by arithmetic and traffic; fusion: by memory where operations are not fused",
         text=lambda row: row.bound_by or NOT_MEASURED,
         value=lambda row: row.bound_by,
+        summary=True,
     ),
     Column(
         head="J/Mpix",

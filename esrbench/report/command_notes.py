@@ -10,14 +10,14 @@ from esrbench.wording import seconds, significant
 
 
 def command_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
-    """A note for each command that drew a picture."""
+    """A note for each command that drew the right picture."""
     return [note for row in rows if (note := _note(run, row))]
 
 
 def _note(run: Run, row: CaseSummary) -> str | None:
     case = Case(target=row.target, workload=row.workload)
     launches = [launch for launch in launches_of(run, case) if launch.samples and launch.samples.start_ns is not None]
-    if not launches:
+    if not launches or not row.ranked:  # a wrong picture has no speed
         return None
     return (
         f"{row.label} on {row.workload} is a command: each picture starts its process anew. "

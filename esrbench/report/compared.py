@@ -78,7 +78,7 @@ def _counted_verdict(found: Comparison, verdict: Verdict, count: int) -> str:
     if verdict is not Verdict.SLOWER:
         return f"{count} {verdict}"
     names = ", ".join(
-        f"{_label(row)} {_speed(_without_interval(row.judgement.ratio), found)}"
+        f"{row.label} {_speed(_without_interval(row.judgement.ratio), found)}"
         for row in found.rows
         if row.judgement and row.judgement.ratio and row.judgement.verdict is Verdict.SLOWER
     )
@@ -94,11 +94,6 @@ def _ordered(rows: Sequence[Row]) -> list[Row]:
     return sorted(rows, key=_rank)
 
 
-def _label(row: Row) -> str:
-    """The case; a software device is named as such."""
-    return f"{row.name} (software)" if row.base.is_software or row.head.is_software else row.name
-
-
 def _rank(row: Row) -> int:
     if row.presence in LOST:
         return LOST.index(row.presence)
@@ -108,7 +103,7 @@ def _rank(row: Row) -> int:
 def _cells(row: Row, found: Comparison) -> tuple[str, ...]:
     ratio = row.judgement.ratio if row.judgement else None
     return (
-        _label(row),
+        row.label,
         significant(row.base.level),
         significant(row.head.level),
         _speed(ratio, found),
@@ -163,7 +158,7 @@ def _lost(found: Comparison) -> Iterator[str]:
             continue
         if row.presence in LOST or (row.presence is Presence.NEITHER and found.axis is None):
             reason = f": {row.head.reason}" if row.head.reason else ""
-            yield f"{_label(row)}: {row.base.status_word} → {row.head.status_word}{reason}"
+            yield f"{row.label}: {row.base.status_word} → {row.head.status_word}{reason}"
 
 
 def _changed(found: Comparison) -> Iterator[str]:
@@ -173,9 +168,9 @@ def _changed(found: Comparison) -> Iterator[str]:
     for row in found.rows:
         sizes = row.base.artifact_bytes, row.head.artifact_bytes
         if None not in sizes and sizes[0] != sizes[1]:
-            yield f"{_label(row)}: its artifact has {sizes[1]} bytes instead of {sizes[0]}"
+            yield f"{row.label}: its artifact has {sizes[1]} bytes instead of {sizes[0]}"
         if row.base.nodes and row.head.nodes and row.base.nodes != row.head.nodes:
-            yield f"{_label(row)}: nodes {_nodes(row.head.nodes)} instead of {_nodes(row.base.nodes)}"
+            yield f"{row.label}: nodes {_nodes(row.head.nodes)} instead of {_nodes(row.base.nodes)}"
 
 
 def _nodes(nodes: dict[str, int]) -> str:

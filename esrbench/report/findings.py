@@ -104,7 +104,7 @@ def _unsettled(run: Run) -> str | None:
     for launch in run.launches:
         for warmup in launch.samples.warmups if launch.samples else ():
             if warmup.steady is not None and len(warmup.times_ns) >= MIN_STEADY_TILES:
-                ended.setdefault(str(launch.case.target), []).append(warmup.steady)
+                ended.setdefault(run.label(launch.case.target), []).append(warmup.steady)
     found = [target for target, steady in ended.items() if steady.count(False) > len(steady) / 2]
     if not found:
         return None
@@ -118,7 +118,7 @@ def _new_shapes(run: Run) -> list[str]:
     found: dict[str, list[NewShape]] = {}
     for launch in run.launches:
         if launch.samples and launch.samples.new_shape:
-            found.setdefault(str(launch.case.target), []).append(launch.samples.new_shape)
+            found.setdefault(run.label(launch.case.target), []).append(launch.samples.new_shape)
     reasons: dict[str, list[str]] = {}
     for target, shapes in found.items():
         if shapes[0].reason and not any(shape.first_ns for shape in shapes):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from esrbench.record import LaunchRecord
+from esrbench.record import LaunchRecord, is_software, title
 from esrbench.store import Run
 from esrbench.wording import NOT_MEASURED, seconds
 
@@ -113,6 +113,5 @@ def noise_table(run: Run) -> NoiseTable | None:
 
 
 def _launch(launch: LaunchRecord) -> tuple[str, ...]:
-    case = launch.case
-    name = f"{case.target} {case.workload}{' (control)' if case.control else ''}"
+    name = title(launch.case, software=is_software(launch))
     return str(launch.sequence), str(launch.round + 1), name, seconds((launch.wall_ns or 0) / 1e9)

@@ -1,12 +1,14 @@
 """The session of torch on CUDA: a graph for each shape, pinned memory, copies beside the kernels. Imports torch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from typing import Self
 
 import msgspec
 import numpy as np
 import torch
 
+from esrbench.errors import EsrbenchError
 from esrbench.runner import Tiles
 from esrbench.target import Target
 from esrbench.translation import translated
@@ -19,12 +21,24 @@ WARM_UP_RUNS = 3
 """Before a capture: cuDNN times its algorithms in the first run, TorchScript specialises in the first two."""
 
 
-class CudaSettings(msgspec.Struct, frozen=True, kw_only=True):
+class CudaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What may be chosen; speed alone depends on it."""
 
     graphs: bool = True
     in_flight: int = 3  # one is copied up, one computed, one copied down
     pinned_results: bool = False  # hand out the pinned memory itself: one copy less, and all that is kept stays pinned
+
+    @classmethod
+    def of(cls, values: Mapping[str, str], target: Target) -> Self:
+        """Name → text, as a target's settings have it.
+
+        Raises:
+            EsrbenchError: another name, or text that is no number.
+        """
+        try:
+            return msgspec.convert(values, cls, strict=False)
+        except msgspec.ValidationError as error:
+            raise EsrbenchError(f"{target} cannot be set like that: {error}") from error
 
 
 class CudaSession(TorchSession):

@@ -30,9 +30,10 @@ CANDIDATES = (
     Settings(values={"enable_cuda_graph": "1"}),
     Settings(values={"enable_cuda_graph": "1", "prefer_nhwc": "0"}),
     Settings(values={"enable_cuda_graph": "1", "cudnn_conv_algo_search": "HEURISTIC"}),
+    Settings(values={"enable_cuda_graph": "1", "cudnn_conv_use_max_workspace": "0"}),
 )
-"""The default, a graph, and with it the other layout or the other search. Few, as each is planned anew in a process of
-its own: seconds for 351 convolutions."""
+"""The default, a graph, and with it the other layout, the other search or less workspace. Few, as each is planned anew
+in a process of its own: seconds for 351 convolutions."""
 
 ARITHMETIC = ("use_tf32", "trt_fp16_enable")
 """Options that decide the precision; the others decide the speed alone, and are shown as the session has them."""

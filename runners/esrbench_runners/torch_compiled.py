@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from esrbench import cpp_compiler
 from esrbench.errors import UnavailableError
 from esrbench.runner import Availability, LoadOptions, Session
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
 from esrbench_runners.torch_eager import TorchRunner
 
@@ -18,6 +19,7 @@ class TorchCompileRunner(TorchRunner):
     """Compiled while it loads, for the tile and for the batch that it is loaded for, with nothing from a cache."""
 
     name: ClassVar[str] = "torch-compile"
+    on_cuda_worth_trying: ClassVar[tuple[Settings, ...]] = (DEFAULT,)
     on_request = True
 
     def session(self, network: "torch.nn.Module", target: Target, options: LoadOptions) -> Session:

@@ -1,8 +1,12 @@
 """PyTorch, eager: the reference, and what most people run."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from esrbench.artifact import PYTORCH, Format, LocatedArtifact
+from esrbench.errors import EsrbenchError
+from esrbench.runner import LoadOptions, Session
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
 from esrbench_runners.torch_family import TorchFamilyRunner
 
@@ -10,10 +14,16 @@ if TYPE_CHECKING:
     import torch
 
 
-WIDE_DENSE: frozenset[tuple[str, Precision]] = frozenset()
-"""Devices and precisions for which dense blocks run without concatenation (see ``wide_dense``): those where that was
-measured to be faster. On a CPU in bf16 it is not (docs/decisions/0012-torch.md), and the CPU's fp32 is the reference,
-which is the plain network. No GPU was at hand."""
+DENSE_BLOCKS, AS_WRITTEN, WIDE = "dense_blocks", "as written", "a convolution a source"
+"""How dense blocks run: with concatenation, or without it (see ``wide_dense``); the same sums in another order."""
+
+CUDA_CANDIDATES = (
+    DEFAULT,
+    Settings(values={DENSE_BLOCKS: WIDE}),
+    Settings(values={"pinned_results": "1"}),
+    Settings(values={DENSE_BLOCKS: WIDE, "pinned_results": "1"}),
+)
+"""Dense blocks, and whether results are handed out in pinned memory, one copy on the host less."""
 
 
 class TorchRunner(TorchFamilyRunner):
@@ -21,19 +31,30 @@ class TorchRunner(TorchFamilyRunner):
 
     name: ClassVar[str] = "torch"
     accepts: ClassVar[frozenset[Format]] = frozenset({PYTORCH})
+    on_cuda_worth_trying: ClassVar[tuple[Settings, ...]] = CUDA_CANDIDATES
+    setting_names: ClassVar[frozenset[str]] = frozenset({DENSE_BLOCKS})
     on_cpu: ClassVar[tuple[Precision, ...]] = (Precision.FP32, Precision.BF16)
     on_cuda: ClassVar[tuple[Precision, ...]] = (Precision.FP32, Precision.TF32, Precision.FP16, Precision.BF16)
 
-    def __init__(self, wide_dense: frozenset[tuple[str, Precision]] = WIDE_DENSE) -> None:
-        self._wide_dense = wide_dense
+    def candidates(self, target: Target) -> Sequence[Settings]:
+        """What is worth trying on CUDA. On a CPU the concatenations cost nothing (docs/decisions/0012-torch.md)."""
+        return self.on_cuda_worth_trying if target.device_kind == "cuda" else (DEFAULT,)
 
     def network(self, artifact: LocatedArtifact, target: Target) -> "torch.nn.Module":
         """The network with the checkpoint's weights."""
         from esrbench import checkpoints, model  # noqa: PLC0415  (torch: only where it runs)
 
-        network = model.network(checkpoints.read(artifact.path(), artifact.artifact.model))
-        if (target.device_kind, target.precision) not in self._wide_dense:
-            return network
-        from esrbench_runners.wide_dense import widened  # noqa: PLC0415
+        return model.network(checkpoints.read(artifact.path(), artifact.artifact.model))
 
-        return widened(network)
+    def session(self, network: "torch.nn.Module", target: Target, options: LoadOptions) -> Session:
+        """A session of ``network``, its dense blocks replaced where the settings say so."""
+        blocks = options.settings.values.get(DENSE_BLOCKS, AS_WRITTEN)
+        if blocks not in {AS_WRITTEN, WIDE}:
+            raise EsrbenchError(
+                f"{target} has no setting {DENSE_BLOCKS}={blocks}; there are {AS_WRITTEN!r} and {WIDE!r}"
+            )
+        if blocks == WIDE:
+            from esrbench_runners.wide_dense import widened  # noqa: PLC0415
+
+            network = widened(network)
+        return super().session(network, target, options)

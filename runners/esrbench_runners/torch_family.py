@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from esrbench.artifact import LocatedArtifact
 from esrbench.availability import each, library, require, unless_refused, usable
+from esrbench.errors import EsrbenchError
 from esrbench.processor import cpu_name
 from esrbench.runner import Availability, DeviceType, LoadOptions, Runner, Session
 from esrbench.target import Precision, Target
@@ -21,6 +22,9 @@ class TorchFamilyRunner(Runner):
     on_cuda: ClassVar[tuple[Precision, ...]]
     benchmark: ClassVar[bool] = True
     """Let cuDNN time its algorithms for each shape and keep the fastest."""
+
+    setting_names: ClassVar[frozenset[str]] = frozenset()
+    """Settings that the runner itself reads; a session on CUDA has its own."""
 
     @abstractmethod
     def network(self, artifact: LocatedArtifact, target: Target) -> "torch.nn.Module":
@@ -44,11 +48,18 @@ class TorchFamilyRunner(Runner):
         return self.session(self.network(artifact, target), target, options)
 
     def session(self, network: "torch.nn.Module", target: Target, options: LoadOptions) -> Session:
-        """A session of ``network``; torch's switches are set."""
-        if target.device_kind == "cuda":
-            from esrbench_runners.cuda_session import CudaSession  # noqa: PLC0415
+        """A session of ``network``; torch's switches are set.
 
-            return CudaSession(network, target)
+        Raises:
+            EsrbenchError: a setting that nothing reads, or whose value makes no sense.
+        """
+        settings = {name: text for name, text in options.settings.values.items() if name not in self.setting_names}
+        if target.device_kind == "cuda":
+            from esrbench_runners.cuda_session import CudaSession, CudaSettings  # noqa: PLC0415
+
+            return CudaSession(network, target, CudaSettings.of(settings, target))
+        if settings:
+            raise EsrbenchError(f"{target} has no setting {', '.join(settings)}")
         from esrbench_runners.torch_session import TorchSession  # noqa: PLC0415
 
         return TorchSession(network, target)

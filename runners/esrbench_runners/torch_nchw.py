@@ -9,6 +9,7 @@ NCHW: it takes a batch of one, made by ``unsqueeze``, for contiguous (tried: the
 from typing import TYPE_CHECKING, ClassVar
 
 from esrbench.runner import LoadOptions, Session
+from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Precision, Target
 from esrbench_runners.torch_eager import TorchRunner
 
@@ -20,6 +21,7 @@ class TorchNchwRunner(TorchRunner):
     """As upstream does it; its ``--fp32`` on Ampere or newer is ``cuda:tf32``, which is torch's default for cuDNN."""
 
     name: ClassVar[str] = "torch-nchw"
+    on_cuda_worth_trying: ClassVar[tuple[Settings, ...]] = (DEFAULT,)
     on_cpu = (Precision.FP32,)
     on_cuda = (Precision.FP32, Precision.TF32, Precision.FP16)
     benchmark = False

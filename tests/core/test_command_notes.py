@@ -5,7 +5,7 @@ import pytest
 from recorded import TORCH, fidelity, launch, memory, placement, samples, write_run
 
 from esrbench.case_summary import summarise
-from esrbench.record import Case
+from esrbench.record import Case, Status
 from esrbench.report.columns import shown
 from esrbench.report.command_notes import command_notes
 from esrbench.report.folder import render
@@ -52,6 +52,12 @@ def test_a_command_has_a_speed_with_its_start_in_it_and_no_tile(run):
     case = Case(target=Target(TOOL), workload="t48b1")
     assert seconds_by_round(run.launches, case, Boundary.TILE) == {}
     assert seconds_by_round(run.launches, case, Boundary.COLD) == {}
+
+
+def test_a_command_whose_picture_is_wrong_has_no_speed_in_its_note_either(tmp_path):
+    wrong = tool(status=Status.WRONG, reason="another picture")
+    run = write_run(tmp_path / "run", [launch(TORCH), wrong])
+    assert command_notes(run, summarise(run)) == []
 
 
 def test_the_note_takes_the_start_off_and_says_what_is_a_claim(run):

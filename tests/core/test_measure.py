@@ -176,6 +176,15 @@ def test_single_tiles_follow_the_last_pass_after_one_that_is_not_timed():
     assert loop.tile_ns == (10 * MS, 20 * MS, 30 * MS)
 
 
+def test_what_follows_the_passes_is_called_before_the_single_tiles():
+    session = Scripted(10)
+    seen: list[int] = []
+    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=2)
+    timed_loop(session, [tiles(4)], plan, session.clock, after_passes=lambda: seen.append(session.now_ns))
+    assert seen == [20 * MS]
+    assert session.now_ns == 50 * MS  # one untimed tile, then as many as there were passes
+
+
 def test_a_stream_of_its_own_is_warmed_up_until_steady_too():
     session = Overlapping(100)
     single, stream = warmed(session, batches=[tiles()] * 9)

@@ -39,6 +39,7 @@ def metered(zones, between, seconds=(0, 2)):
     meter = EnergyMeter(CPU, clock(*seconds), zones.folder)
     meter.start()
     between()
+    meter.stop()
     return meter.used()
 
 
@@ -105,6 +106,7 @@ def test_a_gpus_energy_is_nvmls_total_in_millijoules(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", lambda _: next(readings))
     meter = EnergyMeter(CUDA, clock(10, 11))
     meter.start()
+    meter.stop()
     assert meter.used() == Energy(joules=300.0, seconds=1.0, method="NVML total energy")
 
 
@@ -116,6 +118,7 @@ def test_a_gpu_that_does_not_count_is_not_measured(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEnergyConsumption", unsupported)
     meter = EnergyMeter(CUDA, clock())
     meter.start()
+    meter.stop()
     found = meter.used()
     assert found.joules is None
     assert found.method.startswith("NVML counts no energy")
@@ -125,4 +128,5 @@ def test_a_device_that_nvml_does_not_know_is_not_measured(monkeypatch):
     monkeypatch.setattr(power, "open_device", lambda _: None)
     meter = EnergyMeter(Target("ncnn@vulkan:fp16"), clock())
     meter.start()
+    meter.stop()
     assert meter.used() == Energy(joules=None, seconds=None, method="no counter of this device")

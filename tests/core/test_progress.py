@@ -55,3 +55,13 @@ def test_on_a_terminal_a_bar_counts_launches_and_says_how_long():
     assert "about 1 min 15 s left" in text
     assert "1/2" in text
     assert "fake@cpu:fp32 t48b1: ok, 3 ms a tile" in text
+
+
+def test_a_software_device_is_named_as_such_even_where_nothing_ran():
+    file = io.StringIO()
+    with watching(Console(file=file, force_terminal=False, width=120)) as progress:
+        progress.finished(record(software=True))
+        progress.finished(record(software=True, status=Status.TIMEOUT, reason="too slow", samples=None))
+    first, second = file.getvalue().splitlines()
+    assert first.startswith("fake@cpu:fp32 (software) t48b1: ok")
+    assert second == "fake@cpu:fp32 (software) t48b1: timeout: too slow"

@@ -376,7 +376,7 @@ def test_a_target_stands_beside_what_its_device_reaches(tmp_path: Path) -> None:
     assert torch.joules_per_mpix == pytest.approx(375)
     assert openvino.joules_per_mpix is None
     text = summary_md([run])
-    assert "| % attainable | J/Mpix |" in text
+    assert "| GFLOP/s | % attainable | bound by | J/Mpix |" in text
     assert "cpu fp32 800 GFLOP/s, cpu bf16 743 GFLOP/s" in text
     assert "More than" not in " ".join(noise_notes(run, summarise(run)))
 

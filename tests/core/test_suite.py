@@ -1,10 +1,13 @@
 """What to run, from presets, files and options."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from esrbench import suite
 from esrbench.errors import UnknownNameError, UsageError
+from esrbench.suite import Sweep, WorkloadPlan
 
 
 @pytest.mark.parametrize("name", suite.preset_names())
@@ -111,3 +114,13 @@ def test_asked_for_other_tiles_a_suites_own_sweep_is_left_out():
 def test_a_sweep_whose_halo_leaves_nothing_is_refused():
     with pytest.raises(UsageError, match="tile 32 and halo 16"):
         suite.Sweep(tiles=(32,), halo=16)
+
+
+@pytest.mark.parametrize("kind", [Sweep, partial(WorkloadPlan, image="astronaut", tile=48, halo=8)])
+def test_a_pass_without_a_batch_is_refused(kind):
+    with pytest.raises(UsageError, match="min_batches = 0 was asked for"):
+        kind(min_batches=0)
+
+
+def test_a_sweep_hands_its_batches_on_to_its_workloads():
+    assert {plan.min_batches for plan in Sweep(tiles=(64,), batches=(1, 2), min_batches=4).plans()} == {4}

@@ -50,6 +50,15 @@ def test_a_batch_that_the_picture_cannot_fill_is_filled_with_its_tiles_again() -
     np.testing.assert_array_equal(np.concatenate([first, second])[2:], first[:2])
 
 
+def test_the_tiles_come_again_until_a_pass_has_as_many_batches_as_asked() -> None:
+    crop = (0, 0, 16, 32)  # two tiles
+    given = {"image": "astronaut", "crop": crop, "tile": 16, "halo": 0, "threads": 1, "id": "a"}
+    one, three = (workload.prepare(batch=2, min_batches=count, **given) for count in (1, 3))  # type: ignore[arg-type]
+    assert [len(list(each.batches())) for each in (one, three)] == [1, 3]
+    assert [batch.shape[0] for batch in three.batches()] == [2, 2, 2]
+    assert three.record.copies == 3
+
+
 def test_a_crop_without_a_position_is_taken_from_the_middle() -> None:
     np.testing.assert_array_equal(prepare(crop=(48, 81)).pixels, images.sample("astronaut")[232:280, 215:296])
 

@@ -11,12 +11,15 @@ import torch
 from esrbench import fidelity, plugins
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.artifact import PYTORCH, TORCHSCRIPT, Format, LocatedArtifact
-from esrbench.errors import PlacementError, UnavailableError
+from esrbench.errors import EsrbenchError, PlacementError, UnavailableError
 from esrbench.model import build
 from esrbench.runner import LoadOptions
+from esrbench.settings import Settings
 from esrbench.target import Precision, Target
+from esrbench_runners.cuda_session import CudaSettings
 from esrbench_runners.frozen_script import ALLOW_TF32, BENCHMARK, FrozenSession
 from esrbench_runners.torch_devices import set_arithmetic
+from esrbench_runners.torch_eager import AS_WRITTEN, DENSE_BLOCKS, WIDE
 from esrbench_runners.torch_nchw import TorchNchwRunner
 from esrbench_runners.torchscript_jit import TorchscriptRunner
 from esrbench_runners.wide_dense import WideDenseBlock, widened
@@ -125,6 +128,44 @@ def test_wide_dense_blocks_draw_the_same_picture(scale: int) -> None:
     assert sum(isinstance(module, WideDenseBlock) for module in network.modules()) == 6
     assert sum(parameter.numel() for parameter in network.parameters()) == count
     assert fidelity.psnr_db(float(np.mean((found - expected) ** 2))) > 110
+
+
+@pytest.mark.parametrize("target", ["torch@cpu:fp32", "torch@cpu:bf16"])
+def test_dense_blocks_are_replaced_where_the_settings_say_so(get_artifact: GetArtifact, target: str) -> None:
+    options = LoadOptions(threads=1, tile_shape=(1, 8, 8), settings=Settings(values={DENSE_BLOCKS: WIDE}))
+    artifact, runner = get_artifact(PYTORCH, Precision.FP32), plugins.runner("torch")
+    with (
+        runner.load(artifact, Target(target), OPTIONS) as plain,
+        runner.load(artifact, Target(target), options) as wide,
+    ):
+        assert (plain.placement().options[DENSE_BLOCKS], wide.placement().options[DENSE_BLOCKS]) == (AS_WRITTEN, WIDE)
+        mse = float(np.mean((plain.run(TILE) - wide.run(TILE)) ** 2))
+    assert fidelity.psnr_db(mse) > (40 if target.endswith("bf16") else 100)
+
+
+@pytest.mark.parametrize("values", [{DENSE_BLOCKS: "none"}, {"graph": "1"}])
+def test_a_setting_that_torch_does_not_have_is_refused_by_name(
+    get_artifact: GetArtifact, values: dict[str, str]
+) -> None:
+    options = LoadOptions(threads=1, tile_shape=(1, 8, 8), settings=Settings(values=values))
+    with pytest.raises(EsrbenchError, match="torch@cpu:fp32 has no setting"):
+        plugins.runner("torch").load(get_artifact(PYTORCH, Precision.FP32), Target("torch@cpu:fp32"), options)
+
+
+def test_settings_on_cuda_are_read_from_text_and_held_to_their_names() -> None:
+    target = Target("torch@cuda:fp16")
+    assert CudaSettings.of({"pinned_results": "1", "in_flight": "2"}, target) == CudaSettings(
+        pinned_results=True, in_flight=2
+    )
+    for wrong in ({"pinned": "1"}, {"in_flight": "two"}):
+        with pytest.raises(EsrbenchError, match="torch@cuda:fp16 cannot be set like that"):
+            CudaSettings.of(wrong, target)
+
+
+def test_what_is_worth_trying_is_eager_torchs_alone() -> None:
+    runners = {name: plugins.runner(name) for name in ("torch", "torch-nchw", "torch-compile")}
+    counts = {name: len(runner.candidates(Target.of(name, "cuda", Precision.FP16))) for name, runner in runners.items()}
+    assert counts == {"torch": 4, "torch-nchw": 1, "torch-compile": 1}
 
 
 def test_a_network_without_dense_blocks_is_left_as_it_is() -> None:
