@@ -41,8 +41,8 @@ def compare(
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit 1 on slower[:PCT], unclear, vanished, wrong, memory[:PCT], size[:PCT] or nodes; repeatable. "
-            "slower implies vanished and wrong."
+            help="Exit 1 on slower[:PCT], unclear, vanished, wrong, memory[:PCT], size[:PCT], nodes or rounds; "
+            "repeatable. slower implies vanished and wrong."
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write a comment for a pull request to FILE.")] = None,
