@@ -207,6 +207,17 @@ def test_each_boundary_has_its_own_figures(tmp_path: Path, boundary: str, unit: 
     assert (found.unit, found.rows[0].base.level) == (unit, pytest.approx(level))
 
 
+def test_that_a_run_has_no_end_is_not_said_of_runs_that_took_turns(tmp_path: Path) -> None:
+    """They are paused after every round."""
+    for minute, said in ((0.5, 0), (60, 2)):
+        runs = [
+            msgspec.structs.replace(run_of(tmp_path / f"{name}{minute}", {TORCH: QUIET}, from_minute=at), end=None)
+            for name, at in (("base", 0), ("head", minute))
+        ]
+        notes = compare_runs(*runs).notes
+        assert sum("no end on record" in note for note in notes) == said
+
+
 def test_a_run_that_went_on_after_a_change_or_has_no_end_says_so(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {TORCH: QUIET})
     resumed = Resumption(
@@ -216,7 +227,8 @@ def test_a_run_that_went_on_after_a_change_or_has_no_end_says_so(tmp_path: Path)
         environment=run.record.environment,
         changes=("torch: 2.13.0 is now 2.14.0",),
     )
-    notes = compare_runs(run, msgspec.structs.replace(run, resumptions=(resumed,), end=None)).notes
+    later = run_of(tmp_path / "later", {TORCH: QUIET}, from_minute=60)
+    notes = compare_runs(run, msgspec.structs.replace(later, resumptions=(resumed,), end=None)).notes
     assert any("no end on record" in note for note in notes)
     assert any("resumed although this had changed: torch: 2.13.0 is now 2.14.0" in note for note in notes)
 
