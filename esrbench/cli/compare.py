@@ -36,7 +36,9 @@ def compare(
     worth: Annotated[str, typer.Option(help="The smallest difference worth reporting.")] = "3%",
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="Compare runs unlike in machine, weights, workload, threads, versions or all; repeatable."),
+        typer.Option(
+            help="Compare runs unlike in machine, weights, workload, threads, versions, settings or all; repeatable."
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,

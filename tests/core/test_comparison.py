@@ -11,8 +11,11 @@ from esrbench.comparison import Comparison, Presence, Row, compare_runs, compare
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.likeness import Aspect
 from esrbench.pairing import Axis
-from esrbench.record import Case, Resumption, Status
+from esrbench.record import Case, Resumption, Status, TuningRecord
 from esrbench.rounds import Boundary
+from esrbench.settings import Settings
+from esrbench.store import Run
+from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import Target
 from esrbench.verdict import Bar, Verdict
 
@@ -146,6 +149,58 @@ def test_a_driver_that_only_the_runtime_knows_is_a_version_too(tmp_path: Path) -
 
     with pytest.raises(UsageError, match=rf"versions: driver of {TORCH}: 550 \| 560"):
         compare_runs(with_driver("base", "550"), with_driver("head", "560"))  # type: ignore[arg-type]
+
+
+def with_options(folder: Path, *each: dict[str, str]) -> Run:
+    """A launch of FAST a round, whose runtime says so of its options."""
+    proofs = [msgspec.structs.replace(placement(), options=options) for options in each]
+    made = [launch(FAST, round_=round_, placement=proof) for round_, proof in enumerate(proofs)]
+    return write_run(folder, [launch(TORCH), *made])
+
+
+def with_tuning(run: Run, **values: str) -> Run:
+    tuning = TuningRecord(
+        target=Target(FAST),
+        workload="t48b1",
+        chosen=Settings(values=values),
+        trials=(),
+        tuned_at=at(0),
+        elapsed_s=1.0,
+    )
+    return msgspec.structs.replace(run, tunings=(tuning,))
+
+
+def test_runtimes_that_were_set_otherwise_are_refused_and_told_by_leave(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"streams": "1", "pinning": "on"})
+    head = with_options(tmp_path / "head", {"streams": "2", "pinning": "on"})
+    with pytest.raises(UsageError, match=rf"  settings: streams of {FAST}: 1 \| 2\n.*--allow settings"):
+        compare_runs(base, head)
+    (told,) = compare_runs(base, head, allowed=[Aspect.SETTINGS]).allowed
+    assert (told.what, told.base, told.head) == (f"streams of {FAST}", "1", "2")
+
+
+def test_what_a_tuning_chose_is_compared_with_the_default_where_nothing_else_is_known(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"streams": "1"})
+    with pytest.raises(UsageError, match=rf"settings: sgemm of {FAST}: default \| 0"):
+        compare_runs(base, with_tuning(base, sgemm="0"))
+    compare_runs(base, with_tuning(base, streams="1"))
+    compare_runs(with_tuning(base, sgemm="0"), with_tuning(base, sgemm="0"))
+
+
+def test_what_a_launch_found_or_only_one_side_tells_is_no_setting(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"engine": "built", "heap_mib": "9", "num_threads": "1"}, {"engine": "kept"})
+    head = with_options(tmp_path / "head", {"engine": "kept", "heap_mib": "7", "num_threads": "2", "new": "1"})
+    compare_runs(base, head)
+
+
+def test_runs_that_warmed_up_or_measured_for_other_times_are_refused(tmp_path: Path) -> None:
+    suite = Suite(name="s", model="m", workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
+    run = run_of(tmp_path / "run", {TORCH: QUIET})
+    base = changed(run, settings=suite)
+    with pytest.raises(UsageError) as refusal:
+        compare_runs(base, changed(run, settings=msgspec.structs.replace(suite, warmup_s=9.0, measure_s=0.5)))
+    assert "settings: warm-up: 3 s | 9 s\n  settings: timed loop: 1 s | 0.5 s" in str(refusal.value)
+    compare_runs(base, run)  # of an older schema, which does not tell
 
 
 def test_a_kernel_that_keeps_a_little_more_memory_for_itself_is_the_same_machine(tmp_path: Path) -> None:
