@@ -82,7 +82,10 @@ def main(
     with _checked_out(commit) as tree, tempfile.TemporaryDirectory(prefix="esrbench-ci-") as scratch:
         sides = [_side(name, source, Path(scratch), folder) for name, source in (("base", tree), ("head", ROOT))]
         _say_what_differs(tree)
-        _measure_in_turns(sides, suite.resolve(), rounds, _most(suite, rounds, max_rounds), minutes * 60)
+        try:
+            _measure_in_turns(sides, suite.resolve(), rounds, _most(suite, rounds, max_rounds), minutes * 60)
+        except EsrbenchError as error:  # no such suite, or a record that cannot be read
+            _stop(str(error))
         gates = [word for gate in dict.fromkeys([*fail_on, *ALWAYS]) for word in ("--fail-on", gate)]
         report = markdown or folder / "summary.md"
         # How the runtimes are set may be the very change.

@@ -123,6 +123,23 @@ def test_a_head_that_dies_from_round_two_on_is_not_taken_for_a_wrong_picture(
     assert not (repository / "out" / "summary.md").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--suite", "none.toml"), "the file cannot be read"),
+        (("--rounds", "9"), "9 rounds were asked for, ci.toml allows 4"),
+    ],
+)
+def test_what_cannot_be_measured_as_asked_is_one_message(
+    repository: Path, options: Sequence[str], message: str
+) -> None:
+    done = bench_ci(repository, *options)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert order(done.stderr) == []
+
+
 def test_a_wrong_picture_is_measured_on_and_fails_at_the_end(repository: Path) -> None:
     script(repository, wrong=(VARIED,))
     done = bench_ci(repository)
