@@ -39,6 +39,11 @@ def machine_name(environment: Environment) -> str:
     return ", ".join([environment.cpu, cores, *environment.gpus])
 
 
+def instruction_sets(environment: Environment) -> str:
+    """``avx2, fma, f16c``: what tells processors of one name apart."""
+    return ", ".join(environment.cpu_features) or "no known instruction set"
+
+
 def _headline(run: Run, best: CaseSummary, others: list[CaseSummary]) -> str:
     beside = [row for row in others if row.workload == best.workload]
     same = [row for row in beside if not _is_trade(row)]

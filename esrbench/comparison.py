@@ -158,7 +158,9 @@ def _presence(base: Side, head: Side) -> Presence:
 
 
 def _notes(runs: Sequence[Run], *, paired: bool) -> tuple[str, ...]:
-    notes = [f"{run.name} has no end on record: it was paused or cut short" for run in runs if run.end is None]
+    """What a reader must know; runs that took turns are paused after every round, and have no end for that reason."""
+    paused = () if paired and len(runs) > 1 else tuple(run for run in runs if run.end is None)
+    notes = [f"{run.name} has no end on record: it was paused or cut short" for run in paused]
     notes += [
         f"{run.name} was resumed although this had changed: {'; '.join(each.changes)}"
         for run in runs

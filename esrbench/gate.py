@@ -24,6 +24,7 @@ class Kind(StrEnum):
     MEMORY = "memory"
     SIZE = "size"
     NODES = "nodes"
+    ROUNDS = "rounds"
 
 
 TOLERANCE = {Kind.MEMORY: 0.05, Kind.SIZE: 0.01}
@@ -107,6 +108,8 @@ def _reasons(gate: Gate, row: Row, bar: Bar) -> Iterator[str]:
             yield from _grown("the artifact", "bytes", row.base.artifact_bytes, row.head.artifact_bytes, gate.limit)
         case Kind.NODES:
             yield from _other_nodes(row)
+        case Kind.ROUNDS if row.head.rounds < row.base.rounds:
+            yield f"{row.head.rounds} of its rounds ended ok in the head, {row.base.rounds} in the base"
 
 
 def _slower(row: Row, bar: Bar) -> Iterator[str]:

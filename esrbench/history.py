@@ -1,12 +1,13 @@
 """Runs on one machine over time: each target's throughput, and what changed between the runs."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from esrbench.case_summary import CaseSummary, summarise, throughput_by_round, workload_of
+from esrbench.case_summary import CaseSummary, noise_floor, summarise, throughput_by_round, workload_of
 from esrbench.codec import Value
-from esrbench.compare import machine_name
+from esrbench.compare import instruction_sets, machine_name
 from esrbench.likeness import Difference, differences
 from esrbench.ratio import Ratio, unpaired_ratio
 from esrbench.record import Case, Workload
@@ -58,34 +59,44 @@ class History(Value, frozen=True, kw_only=True):
 def histories(runs: Iterable[Run]) -> tuple[History, ...]:
     """The machines that several of these runs were made on, in the order of their first runs.
 
-    A machine is told by its processor, its cores and its graphics devices; what else changes about it, a kernel or a
-    driver, is a change between two of its runs.
+    A machine is told by its processor and its instruction sets, its cores and its graphics devices; what else changes
+    about it, a kernel or a driver, is a change between two of its runs. (A hypervisor may call two generations of
+    processors by one name.)
     """
-    machines: dict[tuple[str, ...], list[Run]] = {}
+    machines: dict[tuple[object, ...], list[Run]] = {}
     for run in sorted(runs, key=lambda run: run.record.created_at):
         machines.setdefault(_machine(run), []).append(run)
-    return tuple(_history(found) for found in machines.values() if len(found) > 1)
+    names = Counter(machine_name(found[-1].record.environment) for found in machines.values())
+    return tuple(_history(found, names) for found in machines.values() if len(found) > 1)
 
 
-def _machine(run: Run) -> tuple[str, ...]:
+def _machine(run: Run) -> tuple[object, ...]:
     facts = run.record.environment
-    gpus = [gpu.partition(", driver ")[0] for gpu in facts.gpus]
-    return (facts.cpu, str(facts.cpu_cores), str(facts.usable_cores), *gpus)
+    gpus = tuple(gpu.partition(", driver ")[0] for gpu in facts.gpus)
+    return facts.cpu, facts.cpu_features, facts.cpu_cores, facts.usable_cores, gpus
 
 
-def _history(runs: Sequence[Run]) -> History:
+def _history(runs: Sequence[Run], names: Mapping[str, int]) -> History:
     before = [None, *runs[:-1]]
     found = [_series(runs, key) for key in dict.fromkeys(key for run in runs for key in _keys(run))]
     found = sorted((each for each in found if _last(each) is not None), key=_rank)
-    changes = judge([_change(runs, each) for each in found], Bar())
+    changes = judge([_change(runs, each) for each in found], _bar(runs[-2:]))
+    facts = runs[-1].record.environment
+    name = machine_name(facts)
     return History(
-        machine=machine_name(runs[-1].record.environment),
+        machine=name if names[name] == 1 else f"{name} ({instruction_sets(facts)})",
         visits=tuple(_visit(run, previous) for run, previous in zip(runs, before, strict=True)),
         series=tuple(
             msgspec.structs.replace(each, change=change if change.ratio else None)
             for each, change in zip(found, changes, strict=True)
         ),
     )
+
+
+def _bar(runs: Iterable[Run]) -> Bar:
+    """No smaller difference is claimed than either run's control case differed from itself."""
+    floors = [floor.size for run in runs if (floor := noise_floor(run))]
+    return Bar(noise=max(floors, default=0.0))
 
 
 def _visit(run: Run, previous: Run | None) -> Visit:

@@ -5,11 +5,14 @@ from enum import StrEnum
 
 from esrbench.codec import Value
 from esrbench.errors import UsageError
-from esrbench.record import Environment, LaunchRecord, RunRecord, Workload
+from esrbench.record import Case, Environment, LaunchRecord, RunRecord, Workload
 from esrbench.store import Run
 
 MEMORY_TOLERANCE = 0.01
 """How much of a machine's memory may differ: kernels reserve a little more or less from boot to boot."""
+
+READINGS = ("_s", "_mib", "_path")
+"""Ends of names in a placement's options of what a launch found or where it kept something, and not how it was set."""
 
 
 class Aspect(StrEnum):
@@ -20,6 +23,7 @@ class Aspect(StrEnum):
     WORKLOAD = "workload"
     THREADS = "threads"
     VERSIONS = "versions"
+    SETTINGS = "settings"  # of the runtimes, and how long a launch warms up and measures
 
 
 class Difference(Value, frozen=True, kw_only=True):
@@ -41,6 +45,8 @@ def differences(base: Run, head: Run) -> tuple[Difference, ...]:
         *_unlike_workloads(*records),
         *_differing(Aspect.VERSIONS, *(_versions(record) for record in records)),
         *_differing(Aspect.VERSIONS, *_reported(base, head)),
+        *_differing(Aspect.SETTINGS, *_protocols(*records)),
+        *_unlike_settings(base, head),
     )
 
 
@@ -138,6 +144,53 @@ def _said(launches: Sequence[LaunchRecord], known: set[str]) -> dict[str, str]:
         if launch.placement
         for name, version in launch.placement.versions.items()
         if name not in known
+    }
+
+
+def _protocols(base: RunRecord, head: RunRecord) -> Iterator[dict[str, str]]:
+    """How long launches warm up and measure, where both runs tell."""
+    suites = base.settings, head.settings
+    for suite in suites:
+        known = suite is not None and None not in suites
+        yield {"warm-up": f"{suite.warmup_s:g} s", "timed loop": f"{suite.measure_s:g} s"} if suite and known else {}
+
+
+def _unlike_settings(base: Run, head: Run) -> Iterator[Difference]:
+    """What the cases that both runs have were launched with: what was chosen, else what their runtimes said of it."""
+    chosen = [_chosen(run) for run in (base, head)]
+    said = [_options(run) for run in (base, head)]
+    for case in base.record.cases:
+        if case.control or case not in head.record.cases:
+            continue
+        ours, theirs = (said[side].get(case, {}) | chosen[side].get(case, {}) for side in (0, 1))
+        either = chosen[0].get(case, {}).keys() | chosen[1].get(case, {}).keys()
+        name = f"{case.target} {case.workload}" if len(base.record.workloads) > 1 else str(case.target)
+        values = (
+            {f"{key} of {name}": found.get(key, "default") for key in sorted((ours.keys() & theirs.keys()) | either)}
+            for found in (ours, theirs)
+        )
+        yield from _differing(Aspect.SETTINGS, *values)
+
+
+def _chosen(run: Run) -> dict[Case, dict[str, str]]:
+    """What a tuning set."""
+    return {Case(target=each.target, workload=each.workload): each.chosen.values for each in run.tunings}
+
+
+def _options(run: Run) -> dict[Case, dict[str, str]]:
+    """What runtimes said of how they were set: alike in all launches of a case, and no thread count.
+
+    Threads are an aspect of their own; what changes from launch to launch was found, not set.
+    """
+    found: dict[Case, dict[str, str]] = {}
+    for launch in run.launches:
+        if launch.placement:
+            told = launch.placement.options
+            before = found.setdefault(launch.case, dict(told))
+            found[launch.case] = {key: value for key, value in before.items() if told.get(key) == value}
+    return {
+        case: {key: value for key, value in told.items() if "thread" not in key.lower() and not key.endswith(READINGS)}
+        for case, told in found.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from esrbench.compare import machine_name
+from esrbench.compare import instruction_sets, machine_name
 from esrbench.errors import UsageError
 from esrbench.frontier import Spot, fastest_within, spots
 from esrbench.record import Environment
@@ -30,10 +30,11 @@ def recommended(
         UsageError: it was measured on another machine or with other weights, or nothing of it fits.
     """
     measured = run.record.environment
-    if (measured.cpu, measured.usable_cores, measured.gpus) != (here.cpu, here.usable_cores, here.gpus):
+    if _machine(measured) != _machine(here):
+        there, this = (f"{machine_name(each)} ({instruction_sets(each)})" for each in (measured, here))
         raise UsageError(
-            f"{run.name} was measured on {machine_name(measured)}, this machine is {machine_name(here)}: it says "
-            "nothing of what is fast or fits here; measure with esrbench bench --sweep"
+            f"{run.name} was measured on {there}, this machine is {this}: it says nothing of what is "
+            "fast or fits here; measure with esrbench bench --sweep"
         )
     if run.record.model.weights_sha256 != weights_sha256:
         raise UsageError(
@@ -55,6 +56,10 @@ def recommended(
             f"{least.target} with tiles of {least.tile_px} px"
         )
     return found
+
+
+def _machine(facts: Environment) -> tuple[object, ...]:
+    return facts.cpu, facts.cpu_features, facts.usable_cores, facts.gpus
 
 
 def memory_gb(text: str) -> float:

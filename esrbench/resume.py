@@ -59,8 +59,8 @@ def _changes(run: Run, prepared: Prepared, allowed: Collection[Aspect]) -> tuple
     Raises:
         UsageError: some of it is not allowed; each is named.
     """
-    # Without launches: what runtimes said of themselves then is compared with nothing that they have said by now.
-    then = msgspec.structs.replace(run, launches=())
+    # Without launches and tunings: what was said and chosen then is compared with nothing that there is by now.
+    then = msgspec.structs.replace(run, launches=(), tunings=())
     today = Run(folder=run.folder, record=prepared.record, launches=(), end=None)
     found = [*differences(then, today), *_other_targets(run, prepared)]
     refused = [difference for difference in found if difference.aspect not in allowed]

@@ -36,13 +36,15 @@ def compare(
     worth: Annotated[str, typer.Option(help="The smallest difference worth reporting.")] = "3%",
     allow: Annotated[
         list[str] | None,
-        typer.Option(help="Compare runs unlike in machine, weights, workload, threads, versions or all; repeatable."),
+        typer.Option(
+            help="Compare runs unlike in machine, weights, workload, threads, versions, settings or all; repeatable."
+        ),
     ] = None,
     fail_on: Annotated[
         list[str] | None,
         typer.Option(
-            help="Exit 1 on slower[:PCT], unclear, vanished, wrong, memory[:PCT], size[:PCT] or nodes; repeatable. "
-            "slower implies vanished and wrong."
+            help="Exit 1 on slower[:PCT], unclear, vanished, wrong, memory[:PCT], size[:PCT], nodes or rounds; "
+            "repeatable. slower implies vanished and wrong."
         ),
     ] = None,
     markdown: Annotated[Path | None, typer.Option(help="Also write a comment for a pull request to FILE.")] = None,

@@ -37,6 +37,10 @@ CSV_COLUMNS = (
     "attainable_percent",
     "bound_by",
     "joules_per_mpix",
+    "cold_s",
+    "new_shape_s",
+    "latency_p90_ms",
+    "latency_p99_ms",
 )
 """Stable: programs read them by name. Each is a field of :class:`CaseSummary`; empty is "not measured"."""
 

@@ -1,17 +1,18 @@
 """``make bench-ci``: base and head of this repository, measured in turns on one machine, and a gate on what differs.
 
-One round of the one, one round of the other, in an order that changes: what drifts, drifts for both, and ratios are
-paired within rounds. Both sides run with the libraries that are installed now; only the project's own code differs.
+One round of each in turns, the base first and then the head first (ABBA): what drifts, drifts for both, and ratios are
+paired within rounds. The targets' order within a round is drawn anew for each round, the same for both sides. Both run
+with the libraries that are installed now; only the project's own code differs.
 """
 
 import os
-import random
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,12 +20,23 @@ from typing import Annotated, NamedTuple, NoReturn
 
 import typer
 
+from esrbench import suite as suites
+from esrbench.comparison import compare_runs
+from esrbench.errors import EsrbenchError
+from esrbench.likeness import Aspect
+from esrbench.record import LaunchRecord, Status
+from esrbench.store import RUN_FILE, read_run
 from esrbench.testing import write_distribution
+from esrbench.verdict import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = Path(__file__).with_name("ci.toml")
 GATES = ("slower:3%", "vanished", "wrong", "memory:10%", "size:1%", "nodes")
-WRONG_PICTURE = 1  # of esrbench bench: recorded, and judged by the gate
+ALWAYS = ("rounds",)  # with other gates too: what was launched less often has not passed them
+WRONG_PICTURE = 1  # of esrbench bench: recorded, and judged by the gate; a traceback ends with the same code
+
+BLOCK = 2
+"""Further rounds come in twos, one with each order; it is looked at the verdicts after both."""
 
 
 class Side(NamedTuple):
@@ -43,17 +55,24 @@ class Side(NamedTuple):
         command = [sys.executable, "-P", "-m", "esrbench", *map(str, arguments)]
         return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
 
+    def launches(self) -> tuple[LaunchRecord, ...]:
+        """What is on record so far."""
+        return read_run(self.run).launches if (self.run / RUN_FILE).exists() else ()
+
 
 def main(
     base: Annotated[str, typer.Option(help="Commit to compare with.")] = "origin/main",
-    rounds: Annotated[int, typer.Option(min=2, help="Of each side; six give a distribution-free interval.")] = 6,
+    rounds: Annotated[
+        int, typer.Option(min=2, help="Of each side, at least; six give a distribution-free interval.")
+    ] = 6,
+    max_rounds: Annotated[int, typer.Option(help="Of each side, at most, while a verdict is unclear.")] = 30,
+    minutes: Annotated[float, typer.Option(help="No round beyond --rounds is begun that would end after these.")] = 25,
     suite: Annotated[Path, typer.Option(help="What to measure.")] = SUITE,
     out: Annotated[Path | None, typer.Option(help="Folder for both runs. Default: results/ci-<date and time>.")] = None,
     fail_on: Annotated[list[str], typer.Option(help="As for esrbench compare; repeatable.")] = list(GATES),  # noqa: B006  (typer copies it)
     markdown: Annotated[
         Path | None, typer.Option(help="Comment for the pull request. Default: OUT/summary.md.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the order within each round.")] = 0,
 ) -> None:
     """Measure base and head in turns; exit 1 where the head is slower, lacks something, or draws another picture."""
     commit = _commit(base)
@@ -63,23 +82,79 @@ def main(
     with _checked_out(commit) as tree, tempfile.TemporaryDirectory(prefix="esrbench-ci-") as scratch:
         sides = [_side(name, source, Path(scratch), folder) for name, source in (("base", tree), ("head", ROOT))]
         _say_what_differs(tree)
-        for round_ in range(rounds):
-            for side in random.Random(f"{seed}/{round_}").sample(sides, len(sides)):
-                _measure(side, suite.resolve(), round_)
-        gates = [word for gate in fail_on for word in ("--fail-on", gate)]
+        try:
+            _measure_in_turns(sides, suite.resolve(), rounds, _most(suite, rounds, max_rounds), minutes * 60)
+        except EsrbenchError as error:  # no such suite, or a record that cannot be read
+            _stop(str(error))
+        gates = [word for gate in dict.fromkeys([*fail_on, *ALWAYS]) for word in ("--fail-on", gate)]
         report = markdown or folder / "summary.md"
-        allowed = ("--allow", "versions") if _version(tree) != _version(ROOT) else ()
+        # How the runtimes are set may be the very change.
+        allowed = ("--allow", "settings", *(("--allow", "versions") if _version(tree) != _version(ROOT) else ()))
         code = sides[1].esrbench("compare", sides[0].run, sides[1].run, "--markdown", report, *gates, *allowed)
     raise typer.Exit(code)
 
 
+def _most(suite: Path, rounds: int, max_rounds: int) -> int:
+    """How many rounds there may be; the suite has a word in it."""
+    allowed = suites.load(str(suite)).max_rounds
+    if allowed < rounds:
+        _stop(f"{rounds} rounds were asked for, {suite} allows {allowed}; raise its max_rounds, or give fewer --rounds")
+    return min(allowed, max(rounds, max_rounds))
+
+
+def _measure_in_turns(sides: Sequence[Side], suite: Path, rounds: int, most: int, limit_s: float) -> None:
+    """So many rounds of both, then further ones while a verdict is unclear and there is time."""
+    begin_s = time.monotonic()
+    done, block_s = 0, 0.0
+    while done < rounds or _go_on(sides, done, most, limit_s - (time.monotonic() - begin_s), block_s):
+        block_begin_s = time.monotonic()
+        upto = rounds if done < rounds else min(done + BLOCK, most)
+        for round_ in range(done, upto):
+            for side in sides if round_ % 2 == 0 else reversed(sides):
+                _measure(side, suite, round_)
+        block_s = (time.monotonic() - block_begin_s) / (upto - done) * BLOCK
+        done = upto
+
+
+def _go_on(sides: Sequence[Side], done: int, most: int, left_s: float, block_s: float) -> bool:
+    """Whether further rounds are wanted, and fit; says what stays unclear where they do not."""
+    unclear = _unclear(sides)
+    if not unclear:
+        return False
+    fits = done < most and block_s <= left_s
+    then = "further rounds follow" if fits else "no further round fits --minutes, --max-rounds and the suite"
+    typer.echo(f"--- unclear after {done} rounds: {', '.join(unclear)}; {then}", err=True)
+    return fits
+
+
+def _unclear(sides: Sequence[Side]) -> list[str]:
+    """The rows of the comparison that the launches so far leave unclear; none where it cannot be made."""
+    try:
+        found = compare_runs(*(read_run(side.run) for side in sides), allowed=list(Aspect))
+    except EsrbenchError:  # the comparison at the end says why
+        return []
+    return [row.name for row in found.rows if row.judgement and row.judgement.verdict is Verdict.UNCLEAR]
+
+
 def _measure(side: Side, suite: Path, round_: int) -> None:
-    """One more round of ``side``."""
+    """One more round of ``side``, which must be on record afterwards."""
     typer.echo(f"--- round {round_ + 1}, {side.name}", err=True)
     begin = ("--resume", side.run) if round_ else ("--suite", suite, "--out", side.run)
+    before = _of_round(side, round_)
     code = side.esrbench("bench", *begin, "--rounds", 1)
     if code not in (0, WRONG_PICTURE):
         _stop(f"{side.name} could not be measured: esrbench bench ended with code {code}; what it said stands above")
+    if code == WRONG_PICTURE and all(launch.status is not Status.WRONG for launch in side.launches()):
+        _stop(f"{side.name} died in round {round_ + 1}: no wrong picture is on record; what it said stands above")
+    if _of_round(side, round_) <= before:
+        _stop(
+            f"{side.name} has no launch of round {round_ + 1} on record, though esrbench bench ended with code {code}; "
+            "it died before, or its suite's budget_s or targets were used up: what it said stands above"
+        )
+
+
+def _of_round(side: Side, round_: int) -> int:
+    return sum(launch.round == round_ for launch in side.launches())
 
 
 def _side(name: str, tree: Path, scratch: Path, folder: Path) -> Side:

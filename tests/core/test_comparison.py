@@ -11,8 +11,11 @@ from esrbench.comparison import Comparison, Presence, Row, compare_runs, compare
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.likeness import Aspect
 from esrbench.pairing import Axis
-from esrbench.record import Case, Resumption, Status
+from esrbench.record import Case, Resumption, Status, TuningRecord
 from esrbench.rounds import Boundary
+from esrbench.settings import Settings
+from esrbench.store import Run
+from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import Target
 from esrbench.verdict import Bar, Verdict
 
@@ -148,6 +151,58 @@ def test_a_driver_that_only_the_runtime_knows_is_a_version_too(tmp_path: Path) -
         compare_runs(with_driver("base", "550"), with_driver("head", "560"))  # type: ignore[arg-type]
 
 
+def with_options(folder: Path, *each: dict[str, str]) -> Run:
+    """A launch of FAST a round, whose runtime says so of its options."""
+    proofs = [msgspec.structs.replace(placement(), options=options) for options in each]
+    made = [launch(FAST, round_=round_, placement=proof) for round_, proof in enumerate(proofs)]
+    return write_run(folder, [launch(TORCH), *made])
+
+
+def with_tuning(run: Run, **values: str) -> Run:
+    tuning = TuningRecord(
+        target=Target(FAST),
+        workload="t48b1",
+        chosen=Settings(values=values),
+        trials=(),
+        tuned_at=at(0),
+        elapsed_s=1.0,
+    )
+    return msgspec.structs.replace(run, tunings=(tuning,))
+
+
+def test_runtimes_that_were_set_otherwise_are_refused_and_told_by_leave(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"streams": "1", "pinning": "on"})
+    head = with_options(tmp_path / "head", {"streams": "2", "pinning": "on"})
+    with pytest.raises(UsageError, match=rf"  settings: streams of {FAST}: 1 \| 2\n.*--allow settings"):
+        compare_runs(base, head)
+    (told,) = compare_runs(base, head, allowed=[Aspect.SETTINGS]).allowed
+    assert (told.what, told.base, told.head) == (f"streams of {FAST}", "1", "2")
+
+
+def test_what_a_tuning_chose_is_compared_with_the_default_where_nothing_else_is_known(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"streams": "1"})
+    with pytest.raises(UsageError, match=rf"settings: sgemm of {FAST}: default \| 0"):
+        compare_runs(base, with_tuning(base, sgemm="0"))
+    compare_runs(base, with_tuning(base, streams="1"))
+    compare_runs(with_tuning(base, sgemm="0"), with_tuning(base, sgemm="0"))
+
+
+def test_what_a_launch_found_or_only_one_side_tells_is_no_setting(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"engine": "built", "heap_mib": "9", "num_threads": "1"}, {"engine": "kept"})
+    head = with_options(tmp_path / "head", {"engine": "kept", "heap_mib": "7", "num_threads": "2", "new": "1"})
+    compare_runs(base, head)
+
+
+def test_runs_that_warmed_up_or_measured_for_other_times_are_refused(tmp_path: Path) -> None:
+    suite = Suite(name="s", model="m", workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
+    run = run_of(tmp_path / "run", {TORCH: QUIET})
+    base = changed(run, settings=suite)
+    with pytest.raises(UsageError) as refusal:
+        compare_runs(base, changed(run, settings=msgspec.structs.replace(suite, warmup_s=9.0, measure_s=0.5)))
+    assert "settings: warm-up: 3 s | 9 s\n  settings: timed loop: 1 s | 0.5 s" in str(refusal.value)
+    compare_runs(base, run)  # of an older schema, which does not tell
+
+
 def test_a_kernel_that_keeps_a_little_more_memory_for_itself_is_the_same_machine(tmp_path: Path) -> None:
     base = run_of(tmp_path / "base", {TORCH: QUIET})
     compare_runs(base, changed(base, environment={"memory_bytes": 23_900_000_000}))
@@ -207,6 +262,17 @@ def test_each_boundary_has_its_own_figures(tmp_path: Path, boundary: str, unit: 
     assert (found.unit, found.rows[0].base.level) == (unit, pytest.approx(level))
 
 
+def test_that_a_run_has_no_end_is_not_said_of_runs_that_took_turns(tmp_path: Path) -> None:
+    """They are paused after every round."""
+    for minute, said in ((0.5, 0), (60, 2)):
+        runs = [
+            msgspec.structs.replace(run_of(tmp_path / f"{name}{minute}", {TORCH: QUIET}, from_minute=at), end=None)
+            for name, at in (("base", 0), ("head", minute))
+        ]
+        notes = compare_runs(*runs).notes
+        assert sum("no end on record" in note for note in notes) == said
+
+
 def test_a_run_that_went_on_after_a_change_or_has_no_end_says_so(tmp_path: Path) -> None:
     run = run_of(tmp_path / "run", {TORCH: QUIET})
     resumed = Resumption(
@@ -216,7 +282,8 @@ def test_a_run_that_went_on_after_a_change_or_has_no_end_says_so(tmp_path: Path)
         environment=run.record.environment,
         changes=("torch: 2.13.0 is now 2.14.0",),
     )
-    notes = compare_runs(run, msgspec.structs.replace(run, resumptions=(resumed,), end=None)).notes
+    later = run_of(tmp_path / "later", {TORCH: QUIET}, from_minute=60)
+    notes = compare_runs(run, msgspec.structs.replace(later, resumptions=(resumed,), end=None)).notes
     assert any("no end on record" in note for note in notes)
     assert any("resumed although this had changed: torch: 2.13.0 is now 2.14.0" in note for note in notes)
 

@@ -136,3 +136,11 @@ def test_a_gate_that_is_none_is_refused(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse(text)
     assert issubclass(UnknownNameError, UsageError)
+
+
+def test_a_case_with_fewer_rounds_that_ended_ok_than_in_the_base_is_named_with_both_counts(tmp_path: Path) -> None:
+    found = against(tmp_path, rounds_of(FAST, QUIET), rounds_of(FAST, QUIET[:3]))
+    (failure,) = failures(found, [parse("rounds")])
+    assert (failure.name, failure.kind) == (FAST, Kind.ROUNDS)
+    assert failure.reason == f"3 of its rounds ended ok in the head, {len(QUIET)} in the base"
+    assert reasons(against(tmp_path / "more", rounds_of(FAST, QUIET[:3]), rounds_of(FAST, QUIET)), "rounds") == []

@@ -3,25 +3,30 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from PIL import Image
 from recorded import TORCH, failed, workload
-from sides import QUIET, changed, run_of, scaled
+from sides import QUIET, changed, rounds_of, run_of, scaled
 from typer.testing import CliRunner
 
 import esrbench.cli.report  # noqa: F401  (registers the command)
 from esrbench.cli import app
 from esrbench.codec import encode
+from esrbench.compare import machine_name
 from esrbench.errors import RecordError
 from esrbench.history import History, Series, histories
-from esrbench.record import Status
+from esrbench.record import Case, Status
 from esrbench.report import render
 from esrbench.report.history_text import changes, history_md
 from esrbench.report.summary import summary_md
-from esrbench.store import Run
+from esrbench.store import Run, read_run
+from esrbench.suite import Suite, WorkloadPlan
+from esrbench.target import Target
 from esrbench.verdict import Verdict
 
 FAST = "openvino@cpu:fp32"
+CURATED = Path(__file__).parents[2] / "results" / "curated"
 
 
 def made(tmp_path: Path, day: int, seconds: dict[str, list[float]], **fields: object) -> Run:
@@ -97,6 +102,46 @@ def test_machines_are_kept_apart_and_one_run_is_no_history(tmp_path: Path) -> No
     found = histories([*there, *here, alone])
     assert [history.machine for history in found] == ["AMD EPYC, 2 cores", "Intel Xeon, 2 cores"]
     assert histories([alone]) == ()
+
+
+def test_two_generations_of_processors_under_one_name_are_two_machines(tmp_path: Path) -> None:
+    """The committed runs: a hypervisor calls a Zen 3 and a Zen 5 alike."""
+    curated = [read_run(CURATED / name) for name in ("quick-epyc-2-cores", "quick-epyc-zen5-2-cores")]
+    assert {machine_name(run.record.environment) for run in curated} == {"AMD EPYC, 2 cores"}
+    assert histories(curated) == ()
+    zen3, zen5 = (run.record.environment.cpu_features for run in curated)
+    days = [
+        made(tmp_path, day, {TORCH: QUIET}, environment={"cpu_features": features})
+        for day, features in ((1, zen3), (2, zen5), (3, zen3), (4, zen5))
+    ]
+    found = histories(days)
+    assert [[visit.run for visit in history.visits] for history in found] == [["day1", "day3"], ["day2", "day4"]]
+    assert found[0].machine == "AMD EPYC, 2 cores (avx2, fma, f16c)"
+    assert found[1].machine.startswith("AMD EPYC, 2 cores (avx2, fma, f16c, avx_vnni, avx512f")
+
+
+def test_no_smaller_change_is_claimed_than_the_control_of_either_run_shows(tmp_path: Path) -> None:
+    control = Case(target=Target(TORCH), workload="t48b1", control=True)
+
+    def verdict(name: str, apart: float) -> Verdict:
+        twin = [msgspec.structs.replace(each, case=control) for each in rounds_of(TORCH, scaled(QUIET, apart))]
+        earlier = run_of(tmp_path / f"{name}1", {TORCH: QUIET}, extra=twin)
+        later = changed(run_of(tmp_path / f"{name}2", {TORCH: scaled(QUIET, 1.06)}), created_at="2026-02-01T00:00:00Z")
+        change = series_of(histories([earlier, later])[0], TORCH).change
+        assert change is not None
+        return change.verdict
+
+    assert verdict("noisy", 1.08) is Verdict.UNCLEAR
+    assert verdict("quiet", 1.001) is Verdict.SLOWER
+
+
+def test_other_settings_are_told_and_do_not_break_the_line(tmp_path: Path) -> None:
+    suite = Suite(name="s", model="m", workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
+    longer = msgspec.structs.replace(suite, measure_s=5.0)
+    runs = [made(tmp_path, day, {TORCH: QUIET}, settings=each) for day, each in ((1, suite), (2, longer))]
+    (history,) = histories(runs)
+    assert list(changes(history)) == ["(1) 2026-01-02 day2: timed loop: 1 s → 5 s"]
+    assert series_of(history, TORCH).points[1].continues
 
 
 def test_a_new_driver_or_kernel_is_the_same_machine_changed(tmp_path: Path) -> None:

@@ -66,8 +66,10 @@ def test_a_size_that_was_not_measured_is_not_guessed(run):
 
 
 def test_another_machine_or_other_weights_are_refused(run):
-    with pytest.raises(UsageError, match="this machine is AMD EPYC, 2 cores, a GPU"):
+    with pytest.raises(UsageError, match=r"this machine is AMD EPYC, 2 cores, a GPU \(avx2\)"):
         asked(run, here=environment(["a GPU"]))
+    with pytest.raises(UsageError, match=r"on AMD EPYC, 2 cores \(avx2\), this machine is .* \(avx2, avx512f\)"):
+        asked(run, here=msgspec.structs.replace(HERE, cpu_features=("avx2", "avx512f")))
     with pytest.raises(UsageError, match="other weights"):
         asked(run, weights="cd" * 32)
 

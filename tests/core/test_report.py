@@ -169,7 +169,7 @@ def test_the_csv_has_the_stable_columns_and_leaves_what_was_not_measured_empty(r
     assert text.splitlines()[0] == (
         "target,status,reason,tile_px,batch,speedup,speedup_low,speedup_high,latency_ms,throughput_mpix_s,"
         "peak_ram_mb,device_memory_mb,load_s,first_tile_s,psnr_db,ssim,device_type,"
-        "gflops_s,attainable_percent,bound_by,joules_per_mpix"
+        "gflops_s,attainable_percent,bound_by,joules_per_mpix,cold_s,new_shape_s,latency_p90_ms,latency_p99_ms"
     )
     rows = {(row["target"], row["tile_px"]): row for row in csv.DictReader(io.StringIO(text))}
     assert len(rows) == len(run.record.cases)
@@ -177,6 +177,7 @@ def test_the_csv_has_the_stable_columns_and_leaves_what_was_not_measured_empty(r
     assert (reference["status"], reference["speedup"], reference["speedup_low"]) == ("ok", "1", "")
     assert (reference["psnr_db"], reference["latency_ms"], reference["load_s"]) == ("inf", "110", "0.5")
     assert reference["device_memory_mb"] == ""
+    assert (reference["cold_s"], reference["new_shape_s"], reference["latency_p90_ms"]) == ("2", "0.04", "")
     unmeasured = rows["newruntime@cpu:fp32", "48"]
     assert (unmeasured["peak_ram_mb"], unmeasured["psnr_db"], unmeasured["ssim"]) == ("", "", "")
     gone = rows["torch@cuda:fp32", "48"]
