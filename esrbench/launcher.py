@@ -19,7 +19,7 @@ from esrbench.exhaustion import MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
-from esrbench.record import Case, LaunchRecord, NewShape, Status, Workload
+from esrbench.record import Case, LaunchRecord, Status, Workload
 from esrbench.settings import DEFAULT, Settings
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE, Target
@@ -179,7 +179,7 @@ def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome
     died = _death_of(ended, whole, log, timeout_s)
     measured = _read(measured_file(answer))
     if isinstance(measured, Outcome):  # it died over the new shape, or when the session was closed
-        return measured.with_new_shape(NewShape(reason=f"after the measurement: {died.reason}"))
+        return measured.with_late_failure(str(died.reason))
     return died
 
 

@@ -42,7 +42,7 @@ class NewShape(Value, frozen=True, kw_only=True):
     side_px: int | None = None
     first_ns: int | None = None  # host to host
     again_ns: int | None = None  # the same tile once more: what is left is what meeting the shape cost
-    reason: str | None = None  # why there are no times
+    reason: str | None = None  # why there are no times, or what went wrong after them
 
 
 class Samples(Value, frozen=True, kw_only=True):

@@ -95,7 +95,8 @@ def scripted(tmp_path_factory, environment) -> Callable[[Sequence[FakeScript]], 
     def script(scripts: Sequence[FakeScript]) -> None:
         folder = tmp_path_factory.mktemp("site")
         write_distribution(folder, "esrbench-fakes", FAKE_ENTRY_POINTS)
-        environment["PYTHONPATH"] = str(folder)
+        inherited = os.environ.get("PYTHONPATH")  # where the tests run beside an installed esrbench, theirs is meant
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), inherited)))
         environment[SCRIPTS_VARIABLE] = encode_scripts(scripts)
 
     return script
