@@ -44,6 +44,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     ended: Ended
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run while a launch that was already measured met its new shape, or ended."""
+
+    def __init__(self, record: LaunchRecord) -> None:
+        super().__init__()
+        self.record = record
+
+
 class Launcher:
     """Starts the processes of one run; ``scratch`` is a folder that goes away with it."""
 
@@ -51,6 +59,7 @@ class Launcher:
         self._inputs = inputs
         self._writer = writer
         self._scratch = scratch
+        self._answer = scratch / "outcome.json"
         self._gauges = noise.Gauges()
         self._settings: dict[tuple[Target, str], Settings] = {}
         self._references: dict[Workload, str] = {}  # what they are drawn of -> the workload that they were drawn for
@@ -86,16 +95,25 @@ class Launcher:
         return self._writer.pictures / f"reference.{workload}.png"
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
-        """Measure a case once in a fresh process."""
+        """Measure a case once in a fresh process; its picture waits in the scratch folder for :meth:`keep_picture`.
+
+        Raises:
+            OutputError: a file cannot be written.
+            Interrupted: the user stopped it after the measurement.
+            KeyboardInterrupt: the user stopped it before.
+        """
         artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
-        picture = self._scratch / f"{sequence:04d}.png"
-        job = self._job(case, artifact or self._inputs.reference, picture, loop)
+        job = self._job(case, artifact or self._inputs.reference, self._drawn(sequence), loop)
         started_at = now()
         before = self._gauges.read()
-        outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        stopped: KeyboardInterrupt | None = None
+        try:
+            outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        except KeyboardInterrupt as error:
+            outcome, ended = self._measured_before(error, job)
+            stopped = error
         after = self._gauges.read()
-        _keep_first(picture, self._writer.pictures / picture_name(case))
-        return LaunchRecord(
+        record = LaunchRecord(
             case=case,
             sequence=sequence,
             round=round_,
@@ -115,6 +133,29 @@ class Launcher:
             energy=outcome.energy,
             room=outcome.room,
         )
+        if stopped:
+            raise Interrupted(record) from stopped
+        return record
+
+    def keep_picture(self, record: LaunchRecord) -> None:
+        """Move a launch's picture into the run, where its case has none yet."""
+        drawn, kept = self._drawn(record.sequence), self._writer.pictures / picture_name(record.case)
+        if drawn.is_file() and not kept.exists():
+            write_once(kept, drawn.read_bytes())
+        drawn.unlink(missing_ok=True)
+
+    def _drawn(self, sequence: int) -> Path:
+        return self._scratch / f"{sequence:04d}.png"
+
+    def _measured_before(self, stopped: KeyboardInterrupt, job: Job) -> tuple[Outcome, Ended]:
+        """What a launch had measured when it was stopped; raises ``stopped`` where that is nothing."""
+        wall_ns = time.perf_counter_ns() - job.spawned_ns
+        for file in (self._answer, measured_file(self._answer)):
+            outcome = _read(file)
+            if isinstance(outcome, Outcome) and outcome.samples is not None:
+                ended = Ended(exit_code=-signal.SIGKILL, timed_out=False, wall_ns=wall_ns)
+                return outcome.with_late_failure("interrupted"), ended
+        raise stopped
 
     def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:
         """Launch a case once with ``settings``, as any launch: its picture is compared; its log is named ``name``."""
@@ -149,7 +190,7 @@ class Launcher:
         )
 
     def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
-        answer = self._scratch / "outcome.json"
+        answer = self._answer
         for file in (answer, measured_file(answer)):
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
@@ -209,10 +250,3 @@ def _death(exit_code: int) -> str:
     name = signal_name(exit_code)
     hint = ", as the kernel's out-of-memory killer does" if -exit_code == signal.SIGKILL else ""
     return f"was killed by {name}{hint}"
-
-
-def _keep_first(drawn: Path, kept: Path) -> None:
-    """Move a launch's picture into the run, where its case has none yet."""
-    if drawn.is_file() and not kept.exists():
-        write_once(kept, drawn.read_bytes())
-    drawn.unlink(missing_ok=True)
