@@ -72,14 +72,17 @@ class Launcher:
         """Draw what every picture of this workload is compared with: tile by tile, as that needs the least memory.
 
         Workloads that differ in their batch alone have the same one; it is drawn once.
+
+        Raises:
+            OutputError: a file cannot be written.
         """
         case = Case(target=REFERENCE, workload=workload)
         picture, log = self._reference_picture(workload), self._writer.logs / f"reference.{workload}.txt"
         once = msgspec.structs.replace(self._inputs.workloads[workload], id="", batch=1, copies=1)
         if once in self._references:
             drawn = self._references[once]
-            shutil.copyfile(self._reference(drawn), self._reference(workload))
-            shutil.copyfile(self._reference_picture(drawn), picture)
+            _name_again(self._reference(drawn), self._reference(workload))
+            _name_again(self._reference_picture(drawn), picture)
             return Outcome(status=Status.OK)
         job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
         job = msgspec.structs.replace(job, workload=msgspec.structs.replace(job.workload, batch=1, copies=1))
@@ -222,6 +225,18 @@ def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome
     if isinstance(measured, Outcome):  # it died over the new shape, or when the session was closed
         return measured.with_late_failure(str(died.reason))
     return died
+
+
+def _name_again(file: Path, other: Path) -> None:
+    """Let ``other`` be the same file; a copy where the file system has no hard links."""
+    try:
+        other.unlink(missing_ok=True)  # a run that goes on draws its references again
+        try:
+            other.hardlink_to(file)
+        except OSError:
+            shutil.copyfile(file, other)
+    except OSError as error:
+        raise OutputError(f"{other} cannot be written: {error.strerror}") from error
 
 
 def _read(answer: Path) -> Outcome | Exception:
