@@ -53,7 +53,11 @@ def places(tmp_path_factory) -> Path:
 @pytest.fixture
 def environment(cache, places) -> dict[str, str]:
     """The environment of a fresh user."""
-    return os.environ | {"ESRBENCH_CACHE": str(cache), "XDG_RUNTIME_DIR": str(places), "TMPDIR": str(places)}
+    return os.environ | {
+        "ESRBENCH_CACHE": str(cache),
+        "ESRBENCH_LOCK": str(places / "esrbench.lock"),
+        "TMPDIR": str(places),
+    }
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def whole(zero_checkpoint, cache, tmp_path_factory):
     write_distribution(folder / "site", "esrbench-fakes", FAKE_ENTRY_POINTS)
     environment = os.environ | {
         "ESRBENCH_CACHE": str(cache),
-        "XDG_RUNTIME_DIR": str(folder),
+        "ESRBENCH_LOCK": str(folder / "lock"),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH")))),
         SCRIPTS_VARIABLE: encode_scripts(SCRIPTS),
     }
@@ -247,7 +247,7 @@ def test_what_cannot_be_resumed_is_refused_with_one_message(cut, esrbench, argum
 def test_a_second_run_at_once_is_refused_or_waits_for_the_first(
     suite, esrbench, started, places, monkeypatch, tmp_path
 ):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places))
+    monkeypatch.setenv("ESRBENCH_LOCK", str(places / "esrbench.lock"))
     with turn.taken("results/first", pytest.fail, wait=False):
         refused = esrbench("bench", "--suite", suite, "--out", "results/second", "--no-wait")
         second = started("bench", "--suite", suite, "--out", "results/second")
