@@ -19,7 +19,7 @@ from esrbench.errors import (
     UnavailableError,
     UsageError,
 )
-from esrbench.process import THREAD_VARIABLES, die_with_parent, signal_name
+from esrbench.process import THREAD_VARIABLES, die_with_parent, parent_variable, signal_name
 
 Job = TypeVar("Job", bound=Value)
 Answer = TypeVar("Answer", bound=Value)
@@ -46,7 +46,7 @@ def ask(module: str, job: Value, answer_type: type[Answer], what: str) -> Answer
         EsrbenchError: the one that the child met, or an :class:`ExportError` with its last words.
     """
     command = [sys.executable, "-P", "-m", module]  # -P: a file of the user's named like a library must not shadow it
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | parent_variable()
     with tempfile.TemporaryDirectory(prefix="esrbench-child-") as scratch:
         path = Path(scratch) / "answer.json"
         ended = subprocess.run(

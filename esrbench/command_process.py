@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from esrbench.errors import CommandError, OutOfMemoryError
 from esrbench.process import die_with_parent, signal_name
@@ -36,7 +37,7 @@ def call(
             argv,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **environment},
-            preexec_fn=die_with_parent if os.name == "posix" else None,  # noqa: PLW1509  (no other thread runs Python)
+            preexec_fn=partial(die_with_parent, os.getpid()) if os.name == "posix" else None,  # noqa: PLW1509  (no other thread runs Python)
         )
     except OSError as error:
         raise CommandError(f"{argv[0]} cannot be started: {error.strerror or error}") from error

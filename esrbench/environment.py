@@ -8,11 +8,11 @@ from pathlib import Path
 
 import psutil
 
+from esrbench.control_group import CpuGroup
 from esrbench.exporter import library_versions
 from esrbench.processor import cpu_features, cpu_name
 from esrbench.record import Environment
 
-CGROUP_QUOTA = Path("/sys/fs/cgroup/cpu.max")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 DISTRIBUTIONS = (
@@ -50,13 +50,11 @@ def describe() -> Environment:
     )
 
 
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, cut by the cgroup's quota (``cpu.max``, cgroup v2), at least 1."""
+def usable_cores(group: CpuGroup | None = None) -> int:
+    """Cores that this process may use: its affinity, cut by its control groups' smallest quota, rounded up."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, _, period = (_first_line(CGROUP_QUOTA) or "max").partition(" ")
-    if quota == "max":
-        return allowed
-    return max(1, min(allowed, math.ceil(int(quota) / int(period))))
+    quota_cores = (group or CpuGroup()).quota_cores()
+    return allowed if quota_cores is None else max(1, min(allowed, math.ceil(quota_cores)))
 
 
 def _nvidia_gpus() -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from esrbench import limits, rounds, schedule, scratch
 from esrbench.errors import UnavailableError
 from esrbench.job import Outcome
-from esrbench.launcher import Launcher, now
+from esrbench.launcher import Interrupted, Launcher, now
 from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress, Refusal
 from esrbench.record import Case, LaunchRecord, RunEnd, Status, title
@@ -200,7 +200,14 @@ class Harness:
     def _launch(self, launcher: Launcher, case: Case, round_: int, timeout_s: float) -> None:
         loop = LoopPlan(warmup_s=self._suite.warmup_s, measure_s=self._suite.measure_s)
         sequence = self._next_sequence()
-        self._keep(launcher.launch(case, sequence=sequence, round_=round_, loop=loop, timeout_s=timeout_s))
+        try:
+            record = launcher.launch(case, sequence=sequence, round_=round_, loop=loop, timeout_s=timeout_s)
+        except Interrupted as stopped:
+            self._keep(stopped.record)
+            launcher.keep_picture(stopped.record)
+            raise
+        self._keep(record)  # before its picture: a disk that is too full for that one still holds the numbers
+        launcher.keep_picture(record)
 
     def _not_launched(self, case: Case, refusal: Refusal) -> None:
         artifact = self._plan.inputs.artifacts.get(case)

@@ -1,7 +1,7 @@
 """What passes between the harness and a launch's process: a job in, an outcome out.
 
 The outcome is a file, whole or absent. One that was measured is first written beside it, before the session meets a new
-shape: a runtime that dies there, or when it is closed, takes nothing measured with it.
+shape: a runtime that dies or fails there, or when it is closed, takes nothing measured with it.
 """
 
 from pathlib import Path
@@ -67,6 +67,14 @@ class Outcome(Value, frozen=True, kw_only=True):
         if self.samples is None:
             return self
         return replace(self, samples=replace(self.samples, new_shape=new_shape))
+
+    def with_late_failure(self, what: str) -> Self:
+        """The same outcome, numbers and all; what went wrong after them is said where the new shape is."""
+        if self.samples is None:
+            return self
+        met = self.samples.new_shape or NewShape()
+        reasons = [reason for reason in (met.reason, f"after the measurement: {what}") if reason]
+        return self.with_new_shape(replace(met, reason="; ".join(reasons)))
 
 
 def measured_file(answer: Path) -> Path:

@@ -1,5 +1,8 @@
 """One launch inside its process: load, first tile, warm-up, timed loop, proof, comparison, a new shape."""
 
+import sys
+import textwrap
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from esrbench import clocks, command_launch, fidelity, images, memory, plugins, 
 from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
-from esrbench.measure import Clock, meet_new_shape, timed_loop, warm_up
+from esrbench.measure import REASON_LENGTH, Clock, meet_new_shape, timed_loop, warm_up
 from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
@@ -24,7 +27,8 @@ Keep = Callable[[Outcome], None]
 def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     """Measure ``job``, draw its picture and compare it; raises what the runner raises.
 
-    ``keep`` is given the outcome before the session meets a new shape, as not every runtime survives one.
+    ``keep`` is given the outcome before the session meets a new shape, as not every runtime survives one. A session
+    that cannot be closed costs no number either: what it says stands beside them.
 
     Raises:
         OutputError: the picture or the reference cannot be written.
@@ -39,19 +43,30 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     memory.reset_peak_rss()
     meter = DeviceMemoryMeter(job.metered)
     begin_ns = clock()
-    with runner.load(job.artifact, job.target, options) as session:
-        measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
-        try:
-            outcome = _judged(job, prepared, measured, output)
-        except MemoryError as error:
-            raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
-        if job.makes_reference or outcome.samples is None:
-            return outcome
-        keep(outcome)
-        new_shape = meet_new_shape(
-            session, batches[0][:1], job.loop, clock, multiple=multiple, tile_ns=outcome.samples.tile_ns
-        )
-    return outcome.with_new_shape(new_shape)
+    outcome: Outcome | None = None
+    try:
+        with runner.load(job.artifact, job.target, options) as session:
+            measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
+            try:
+                judged = _judged(job, prepared, measured, output)
+            except MemoryError as error:
+                raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
+            outcome = _met_new_shape(job, session, batches[0][:1], judged, clock=clock, keep=keep)
+    except Exception as error:
+        if outcome is None:
+            raise
+        traceback.print_exception(error, file=sys.stderr)
+        return outcome.with_late_failure(f"closing the session failed: {_named(error)}")
+    return outcome
+
+
+def _met_new_shape(job: Job, session: Session, tile: Tiles, outcome: Outcome, *, clock: Clock, keep: Keep) -> Outcome:
+    """``outcome`` with what became of the new shape; it is kept before. None is tried where the reference is made."""
+    if job.makes_reference or outcome.samples is None:
+        return outcome
+    keep(outcome)
+    multiple, tile_ns = job.artifact.artifact.spec.unshuffle, outcome.samples.tile_ns
+    return outcome.with_new_shape(meet_new_shape(session, tile, job.loop, clock, multiple=multiple, tile_ns=tile_ns))
 
 
 def _measured(
@@ -116,6 +131,11 @@ def _check_placement(placement: Placement, target: Target) -> None:
         raise PlacementError(f"{target}: {target.precision.value} was asked for, it ran {placement.precision.value}")
     if placement.device_type is DeviceType.CPU and target.device_kind in {"cuda", "vulkan"}:
         raise PlacementError(f"{target}: {target.device_kind} was asked for, it ran on the CPU")
+
+
+def _named(error: BaseException) -> str:
+    first = next(iter(str(error).strip().splitlines()), "")
+    return textwrap.shorten(f"{type(error).__name__}: {first}", REASON_LENGTH, placeholder=" …")
 
 
 def _shape(batch: Tiles) -> tuple[int, int, int]:

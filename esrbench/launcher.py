@@ -19,7 +19,7 @@ from esrbench.exhaustion import MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
-from esrbench.record import Case, LaunchRecord, NewShape, Status, Workload
+from esrbench.record import Case, LaunchRecord, Status, Workload
 from esrbench.settings import DEFAULT, Settings
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE, Target
@@ -45,6 +45,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     ended: Ended
 
 
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run while a launch that was already measured met its new shape, or ended."""
+
+    def __init__(self, record: LaunchRecord) -> None:
+        super().__init__()
+        self.record = record
+
+
 class Launcher:
     """Starts the processes of one run; ``scratch`` is a folder that goes away with it."""
 
@@ -52,6 +60,7 @@ class Launcher:
         self._inputs = inputs
         self._writer = writer
         self._scratch = scratch
+        self._answer = scratch / "outcome.json"
         self._gauges = noise.Gauges()
         self._settings: dict[tuple[Target, str], Settings] = {}
         self._references: dict[Workload, str] = {}  # what they are drawn of -> the workload that they were drawn for
@@ -64,14 +73,17 @@ class Launcher:
         """Draw what every picture of this workload is compared with: tile by tile, as that needs the least memory.
 
         Workloads that differ in their batch alone have the same one; it is drawn once.
+
+        Raises:
+            OutputError: a file cannot be written.
         """
         case = Case(target=REFERENCE, workload=workload)
         picture, log = self._reference_picture(workload), self._writer.logs / f"reference.{workload}.txt"
         once = msgspec.structs.replace(self._inputs.workloads[workload], id="", batch=1, copies=1)
         if once in self._references:
             drawn = self._references[once]
-            shutil.copyfile(self._reference(drawn), self._reference(workload))
-            shutil.copyfile(self._reference_picture(drawn), picture)
+            _name_again(self._reference(drawn), self._reference(workload))
+            _name_again(self._reference_picture(drawn), picture)
             return Outcome(status=Status.OK)
         job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
         job = msgspec.structs.replace(job, workload=msgspec.structs.replace(job.workload, batch=1, copies=1))
@@ -87,16 +99,25 @@ class Launcher:
         return self._writer.pictures / f"reference.{workload}.png"
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
-        """Measure a case once in a fresh process."""
+        """Measure a case once in a fresh process; its picture waits in the scratch folder for :meth:`keep_picture`.
+
+        Raises:
+            OutputError: a file cannot be written.
+            Interrupted: the user stopped it after the measurement.
+            KeyboardInterrupt: the user stopped it before.
+        """
         artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
-        picture = self._scratch / f"{sequence:04d}.png"
-        job = self._job(case, artifact or self._inputs.reference, picture, loop)
+        job = self._job(case, artifact or self._inputs.reference, self._drawn(sequence), loop)
         started_at = now()
         before = self._gauges.read()
-        outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        stopped: KeyboardInterrupt | None = None
+        try:
+            outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
+        except KeyboardInterrupt as error:
+            outcome, ended = self._measured_before(error, job)
+            stopped = error
         after = self._gauges.read()
-        _keep_first(picture, self._writer.pictures / picture_name(case))
-        return LaunchRecord(
+        record = LaunchRecord(
             case=case,
             sequence=sequence,
             round=round_,
@@ -117,6 +138,29 @@ class Launcher:
             room=outcome.room,
             software=job.software,
         )
+        if stopped:
+            raise Interrupted(record) from stopped
+        return record
+
+    def keep_picture(self, record: LaunchRecord) -> None:
+        """Move a launch's picture into the run, where its case has none yet."""
+        drawn, kept = self._drawn(record.sequence), self._writer.pictures / picture_name(record.case)
+        if drawn.is_file() and not kept.exists():
+            write_once(kept, drawn.read_bytes())
+        drawn.unlink(missing_ok=True)
+
+    def _drawn(self, sequence: int) -> Path:
+        return self._scratch / f"{sequence:04d}.png"
+
+    def _measured_before(self, stopped: KeyboardInterrupt, job: Job) -> tuple[Outcome, Ended]:
+        """What a launch had measured when it was stopped; raises ``stopped`` where that is nothing."""
+        wall_ns = time.perf_counter_ns() - job.spawned_ns
+        for file in (self._answer, measured_file(self._answer)):
+            outcome = _read(file)
+            if isinstance(outcome, Outcome) and outcome.samples is not None:
+                ended = Ended(exit_code=-signal.SIGKILL, timed_out=False, wall_ns=wall_ns)
+                return outcome.with_late_failure("interrupted"), ended
+        raise stopped
 
     def trial(self, case: Case, settings: Settings, name: str, loop: LoopPlan, timeout_s: float) -> Trial:
         """Launch a case once with ``settings``, as any launch: its picture is compared; its log is named ``name``."""
@@ -152,7 +196,7 @@ class Launcher:
         )
 
     def _run(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended]:
-        answer = self._scratch / "outcome.json"
+        answer = self._answer
         for file in (answer, measured_file(answer)):
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
@@ -182,8 +226,20 @@ def _outcome(answer: Path, ended: Ended, log: Path, timeout_s: float) -> Outcome
     died = _death_of(ended, whole, log, timeout_s)
     measured = _read(measured_file(answer))
     if isinstance(measured, Outcome):  # it died over the new shape, or when the session was closed
-        return measured.with_new_shape(NewShape(reason=f"after the measurement: {died.reason}"))
+        return measured.with_late_failure(str(died.reason))
     return died
+
+
+def _name_again(file: Path, other: Path) -> None:
+    """Let ``other`` be the same file; a copy where the file system has no hard links."""
+    try:
+        other.unlink(missing_ok=True)  # a run that goes on draws its references again
+        try:
+            other.hardlink_to(file)
+        except OSError:
+            shutil.copyfile(file, other)
+    except OSError as error:
+        raise OutputError(f"{other} cannot be written: {error.strerror}") from error
 
 
 def _read(answer: Path) -> Outcome | Exception:
@@ -212,10 +268,3 @@ def _death(exit_code: int) -> str:
     name = signal_name(exit_code)
     hint = ", as the kernel's out-of-memory killer does" if -exit_code == signal.SIGKILL else ""
     return f"was killed by {name}{hint}"
-
-
-def _keep_first(drawn: Path, kept: Path) -> None:
-    """Move a launch's picture into the run, where its case has none yet."""
-    if drawn.is_file() and not kept.exists():
-        write_once(kept, drawn.read_bytes())
-    drawn.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from esrbench.control_group import CpuGroup
 from esrbench.record import Noise
 
 CPU_SENSORS = ("coretemp", "k10temp", "zenpower", "cpu_thermal")
@@ -26,7 +27,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     own_s: float  # this process and the children that it has collected
     busy_s: float | None  # everything that ran, the hypervisor's share excluded
     steal_s: float | None
-    stopped_s: float | None  # how long the control group's quota stopped it
+    stopped_s: float | None  # how long a control group's quota stopped it
     throttles: int | None
     load: float | None
     governor: str | None
@@ -41,7 +42,7 @@ class Gauges:
         self._load = proc / "loadavg"
         self._cpus = sys / "devices" / "system" / "cpu"
         self._class = sys / "class"
-        self._quota = sys / "fs" / "cgroup" / "cpu.stat"
+        self._group = CpuGroup(sys / "fs" / "cgroup", proc)
 
     def read(self) -> Reading:
         """All of them, in well under a millisecond."""
@@ -52,7 +53,7 @@ class Gauges:
             own_s=used.user + used.system + used.children_user + used.children_system,
             busy_s=busy_s,
             steal_s=steal_s,
-            stopped_s=self._stopped_s(),
+            stopped_s=self._group.stopped_s(),
             throttles=self._throttles(),
             load=_number((_text(self._load) or "").partition(" ")[0]),
             governor=_text(self._cpus / "cpu0" / "cpufreq" / "scaling_governor"),
@@ -67,14 +68,6 @@ class Gauges:
         ticks = os.sysconf("SC_CLK_TCK")
         user, nice, system, _idle, _iowait, irq, softirq, steal = (int(field) / ticks for field in fields)
         return user + nice + system + irq + softirq, steal
-
-    def _stopped_s(self) -> float | None:
-        """``throttled_usec`` of control groups, version 2."""
-        for line in (_text(self._quota) or "").splitlines():
-            name, _, value = line.partition(" ")
-            if name == "throttled_usec":
-                return int(value) / 1e6
-        return None
 
     def _throttles(self) -> int | None:
         """How often the cores have slowed down for heat since boot (Intel's driver counts)."""

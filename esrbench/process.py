@@ -18,6 +18,12 @@ from esrbench.errors import OutputError, UnavailableError
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Every pool that reads its size from the environment gets the run's thread budget."""
 
+PARENT_VARIABLE = "ESRBENCH_PARENT"
+"""Environment variable in which a child is told its parent's process number."""
+
+ORPHANED = 1
+"""Exit code of a child whose parent is gone; nobody is left to read it."""
+
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):
     """How a process ended."""
@@ -36,7 +42,7 @@ def run(command: Sequence[str], *, stdin: bytes, log: Path, threads: int, timeou
         OutputError: the log cannot be made.
         UnavailableError: the system starts no further process.
     """
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | parent_variable()
     begin_ns = time.perf_counter_ns()
     process = _started(command, log, environment)
     try:
@@ -55,12 +61,25 @@ def signal_name(exit_code: int) -> str:
         return f"signal {-exit_code}"
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent's thread ends, so that no orphan keeps the machine busy."""
+def parent_variable() -> dict[str, str]:
+    """For the environment of a child that will :func:`die_with_parent`."""
+    return {PARENT_VARIABLE: str(os.getpid())}
+
+
+def die_with_parent(parent: int | None = None) -> None:
+    """Ask Linux to kill this process when its parent's thread ends, so that no orphan keeps the machine busy.
+
+    It ends at once where its parent is no longer ``parent``, by default the one that the environment names: that one
+    was killed while this process started.
+    """
     if not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG, prctl(2)
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    named = os.environ.get(PARENT_VARIABLE, "")
+    expected = int(named) if parent is None and named.isdecimal() else parent
+    if expected is not None and os.getppid() != expected:
+        os._exit(ORPHANED)
 
 
 def volunteer_for_the_oom_killer() -> None:

@@ -43,7 +43,7 @@ class NewShape(Value, frozen=True, kw_only=True):
     side_px: int | None = None
     first_ns: int | None = None  # host to host
     again_ns: int | None = None  # the same tile once more: what is left is what meeting the shape cost
-    reason: str | None = None  # why there are no times
+    reason: str | None = None  # why there are no times, or what went wrong after them
 
 
 class Samples(Value, frozen=True, kw_only=True):
@@ -91,7 +91,7 @@ class Noise(Value, frozen=True, kw_only=True):
     load_before: float | None = None  # one-minute load average; the run's own earlier launches are in it
     other_cores: float | None = None  # CPU time of all other processes over the launch's time: 0.45 is 45 % of a core
     steal_cores: float | None = None  # the same, of what the hypervisor gave to other machines
-    quota_stopped_s: float | None = None  # how long the control group's quota stopped the launch
+    quota_stopped_s: float | None = None  # how long control groups' CPU quotas stopped the launch, added up over cores
     governor: str | None = None
     temperature_c: float | None = None  # the CPU's hottest sensor, after the launch
     thermal_throttles: int | None = None  # times that cores slowed down for heat

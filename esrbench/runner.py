@@ -98,7 +98,13 @@ class Session(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        """Close. Where the work failed, its error is the one that counts, whatever closing then says."""
+        try:
+            self.close()
+        except Exception as failure:
+            if error is None:
+                raise
+            error.add_note(f"closing the session failed too: {type(failure).__name__}: {failure}")
 
 
 class Runner(ABC):

@@ -168,6 +168,7 @@ def write_once(path: Path, data: bytes) -> None:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        partial.unlink(missing_ok=True)  # left by a killed process of this number; it may be the same file as `path`
         with partial.open("xb") as file:
             file.write(data)
             file.flush()

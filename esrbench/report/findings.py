@@ -114,16 +114,19 @@ def _unsettled(run: Run) -> str | None:
 
 
 def _new_shapes(run: Run) -> list[str]:
-    """Why a target has no time for a new shape in any launch, the first reason of each."""
+    """Why a target has no time for a new shape in any launch, or what went wrong after it; the first reason of each."""
     found: dict[str, list[NewShape]] = {}
     for launch in run.launches:
         if launch.samples and launch.samples.new_shape:
             found.setdefault(run.label(launch.case.target), []).append(launch.samples.new_shape)
-    reasons: dict[str, list[str]] = {}
+    said: dict[tuple[str, str], list[str]] = {}
     for target, shapes in found.items():
-        if shapes[0].reason and not any(shape.first_ns for shape in shapes):
-            reasons.setdefault(shapes[0].reason, []).append(target)
-    return [f"No new shape was timed for {', '.join(targets)}: {reason}." for reason, targets in reasons.items()]
+        late = next((shape.reason for shape in shapes if shape.first_ns and shape.reason), None)
+        if late:
+            said.setdefault(("Measured, and then not all went well", late), []).append(target)
+        elif shapes[0].reason and not any(shape.first_ns for shape in shapes):
+            said.setdefault(("No new shape was timed", shapes[0].reason), []).append(target)
+    return [f"{what} for {', '.join(targets)}: {reason}." for (what, reason), targets in said.items()]
 
 
 def _story(run: Run) -> list[str]:

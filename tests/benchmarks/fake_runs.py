@@ -166,6 +166,9 @@ class FakeLauncher:
             ),
         )
 
+    def keep_picture(self, record: LaunchRecord) -> None:
+        """None was drawn."""
+
 
 class Listener:
     """In the place of the run's folder and of whoever watches: keeps the records."""

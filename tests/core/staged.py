@@ -93,6 +93,8 @@ class Stage:
     swept_once: bool = False  # the workloads of a sweep are launched once
     before_launch: Callable[[int], None] = lambda sequence: None
     between_s: float = 0.0  # that pass between two launches, in no launch's time
+    after_launch: Callable[[LaunchRecord], None] = lambda record: None
+    before_picture: Callable[[LaunchRecord], None] = lambda record: None
     limits_s: list[tuple[Target, int, float]] = field(default_factory=list)
     watcher: Watcher = field(default_factory=Watcher)
 
@@ -208,6 +210,10 @@ class Launcher:
             started_at=harness.now(),
             wall_ns=round(wall_s * 1e9),
         )
-        if status is not Status.OK:
-            return record
-        return msgspec.structs.replace(record, samples=samples(wall_s / 10), placement=placement())
+        if status is Status.OK:
+            record = msgspec.structs.replace(record, samples=samples(wall_s / 10), placement=placement())
+        self._stage.after_launch(record)
+        return record
+
+    def keep_picture(self, record):
+        self._stage.before_picture(record)

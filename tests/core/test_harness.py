@@ -11,6 +11,7 @@ from staged import Stage
 from esrbench.case_summary import noise_floor, summarise
 from esrbench.errors import OutputError, UnavailableError
 from esrbench.harness import HUNG_FACTOR, MIN_HUNG_S
+from esrbench.launcher import Interrupted
 from esrbench.record import Case, Status
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE, Target
@@ -216,6 +217,31 @@ def test_a_run_that_goes_on_adds_nothing_to_rounds_that_had_ended(tmp_path, monk
     if cut.recorded.end is None:
         cut.run(monkeypatch)
     assert [cut.launched(round_) for round_ in range(ended)] == before
+
+
+def test_a_launch_that_was_measured_when_the_run_was_stopped_is_kept(tmp_path, monkeypatch):
+    def stop_the_third(record):
+        if record.sequence == 2:
+            raise Interrupted(record)
+
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 5, FAST: 4}, max_rounds=3, after_launch=stop_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        made.run(monkeypatch)
+    assert [launch.sequence for launch in made.recorded.launches] == [0, 1, 2]
+    assert made.recorded.interruptions[0].interrupted
+    made.after_launch = lambda record: None
+    made.run(monkeypatch)
+    assert [launch.sequence for launch in made.recorded.launches] == list(range(6))
+
+
+def test_a_disk_too_full_for_a_picture_keeps_the_launch(tmp_path, monkeypatch):
+    def refuse(record):
+        raise OutputError(f"{record.sequence:04d}.png cannot be written: No space left on device")
+
+    made = Stage(folder=tmp_path / "run", seconds={REFERENCE: 5, FAST: 4}, max_rounds=3, before_picture=refuse)
+    with pytest.raises(OutputError, match="No space left"):
+        made.run(monkeypatch)
+    assert [launch.sequence for launch in made.recorded.launches] == [0]
 
 
 def test_a_run_that_pauses_after_each_round_is_the_run_that_does_not(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -70,3 +71,26 @@ def test_every_thread_pool_is_told_the_budget(tmp_path):
 def test_signals_without_a_name_have_their_number():
     assert process.signal_name(-signal.SIGKILL) == "SIGKILL"
     assert process.signal_name(-45) == "signal 45"
+
+
+ORPHAN = """
+import os
+from esrbench.process import die_with_parent
+die_with_parent()
+os.write(1, b"measures")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
+@pytest.mark.parametrize(
+    ("parent", "says"), [(str(os.getpid() + 1), ""), (str(os.getpid()), "measures"), ("", "measures")]
+)
+def test_a_child_whose_parent_died_while_it_started_ends_at_once(parent, says):
+    environment = os.environ | {process.PARENT_VARIABLE: parent}
+    done = subprocess.run([sys.executable, "-c", ORPHAN], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (says, 0 if says else process.ORPHANED)
+
+
+def test_a_process_is_told_who_started_it(tmp_path):
+    python(f"import os; print(os.environ['{process.PARENT_VARIABLE}'])", tmp_path / "log")
+    assert (tmp_path / "log").read_text() == f"{os.getpid()}\n"

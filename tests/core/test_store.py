@@ -31,6 +31,20 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_killed_process_of_the_same_number_left_is_no_obstacle(tmp_path):
+    (tmp_path / f".a.json.{os.getpid()}.partial").write_bytes(b"half of someth")
+    store.write_once(tmp_path / "a.json", b"whole")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.json": b"whole"}
+
+
+def test_what_was_left_may_be_the_file_itself_which_is_still_never_written_twice(tmp_path):
+    store.write_once(tmp_path / "a.json", b"first")
+    (tmp_path / f".a.json.{os.getpid()}.partial").hardlink_to(tmp_path / "a.json")  # killed just before the clean-up
+    with pytest.raises(OutputError, match="write-once"):
+        store.write_once(tmp_path / "a.json", b"second")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.json": b"first"}
+
+
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="exists already"):

@@ -71,6 +71,13 @@ def test_why_no_new_shape_was_timed_is_said_once_a_reason(tmp_path):
     assert f"No new shape was timed for {TORCH}, {NCNN}: refused: fixed shape." in notes
 
 
+def test_what_went_wrong_after_the_numbers_is_said_beside_them(tmp_path):
+    late = NewShape(side_px=24, first_ns=2, again_ns=1, reason="after the measurement: closing the session failed")
+    run = write_run(tmp_path / "run", [launch(TORCH, samples=msgspec.structs.replace(samples(), new_shape=late))])
+    notes = noise_notes(run, summarise(run))
+    assert f"Measured, and then not all went well for {TORCH}: {late.reason}." in notes
+
+
 def test_a_run_that_was_stopped_and_resumed_says_so_and_what_changed(tmp_path):
     run = write_run(tmp_path / "run", [launch(TORCH)], ended=False)
     writer = RunWriter(run.folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from esrbench import scratch, turn
-from esrbench.errors import UnavailableError
+from esrbench.errors import OutputError, UnavailableError
 
 HOLD = """
 import sys
@@ -31,9 +31,9 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such locks t
 
 @pytest.fixture
 def own_places(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("ESRBENCH_LOCK", str(tmp_path / "lock"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return os.environ | {"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    return dict(os.environ)
 
 
 @pytest.fixture
@@ -81,12 +81,46 @@ def test_the_turn_comes_back_after_an_error(own_places):
         pass
 
 
-def test_without_a_runtime_folder_the_lock_is_the_users_own_beside_temporary_files(monkeypatch, tmp_path):
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(turn.tempfile, "gettempdir", lambda: str(tmp_path))
-    with turn.taken("first", pytest.fail, wait=False):
+def test_the_lock_is_one_for_the_machine_whatever_the_users_folders_are(monkeypatch, tmp_path):
+    monkeypatch.delenv("ESRBENCH_LOCK", raising=False)
+    for variable in ("XDG_RUNTIME_DIR", "TMPDIR", "HOME"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    assert turn._file() == Path("/tmp/esrbench.lock")
+
+
+def test_others_may_take_the_lock_too_whatever_the_umask_is(own_places, tmp_path):
+    before = os.umask(0o077)
+    try:
+        with turn.taken("first", pytest.fail, wait=False):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "lock").stat().st_mode & 0o777 == 0o666
+
+
+def test_a_lock_that_may_only_be_read_keeps_runs_apart(holder, monkeypatch):
+    open_ = os.open
+
+    def refuse_writing(path, flags, *mode):
+        if flags & os.O_RDWR and not flags & os.O_CREAT:
+            raise PermissionError(13, os.strerror(13))
+        return open_(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse_writing)
+    with pytest.raises(UnavailableError, match=f"process {holder.pid} "), turn.taken("second", print, wait=False):
         pass
-    assert [path.name for path in tmp_path.iterdir()] == [f"esrbench.{os.getuid()}.lock"]
+    holder.kill()
+    holder.wait()
+    with turn.taken("second", pytest.fail, wait=False):
+        pass
+
+
+@pytest.mark.parametrize("make", [lambda lock: lock.symlink_to("elsewhere"), os.mkfifo, os.mkdir])
+def test_a_lock_that_is_no_plain_file_is_refused_with_what_to_do(own_places, tmp_path, make):
+    make(tmp_path / "lock")
+    with pytest.raises(OutputError, match="set ESRBENCH_LOCK to another file"), turn.taken("x", print, wait=False):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_a_folder_is_gone_when_its_run_is(tmp_path):

@@ -53,7 +53,11 @@ def places(tmp_path_factory) -> Path:
 @pytest.fixture
 def environment(cache, places) -> dict[str, str]:
     """The environment of a fresh user."""
-    return os.environ | {"ESRBENCH_CACHE": str(cache), "XDG_RUNTIME_DIR": str(places), "TMPDIR": str(places)}
+    return os.environ | {
+        "ESRBENCH_CACHE": str(cache),
+        "ESRBENCH_LOCK": str(places / "esrbench.lock"),
+        "TMPDIR": str(places),
+    }
 
 
 @pytest.fixture
@@ -95,7 +99,8 @@ def scripted(tmp_path_factory, environment) -> Callable[[Sequence[FakeScript]], 
     def script(scripts: Sequence[FakeScript]) -> None:
         folder = tmp_path_factory.mktemp("site")
         write_distribution(folder, "esrbench-fakes", FAKE_ENTRY_POINTS)
-        environment["PYTHONPATH"] = str(folder)
+        inherited = os.environ.get("PYTHONPATH")  # where the tests run beside an installed esrbench, theirs is meant
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), inherited)))
         environment[SCRIPTS_VARIABLE] = encode_scripts(scripts)
 
     return script

@@ -52,7 +52,7 @@ def run(tmp_path_factory, zero_checkpoint):
     tables = [good, table("child"), *map(table, FAULTS), table("missing", program=MISSING)]
     suite.write_text(suite.read_text() + "".join(tables))
     environment = os.environ | {"ESRBENCH_CACHE": str(folder / "cache"), "TMPDIR": str(places)}
-    environment["XDG_RUNTIME_DIR"] = str(folder)
+    environment["ESRBENCH_LOCK"] = str(folder / "lock")
     done = subprocess.run(
         [sys.executable, "-m", "esrbench", "bench", "--suite", suite, "--out", "results/commands"],
         cwd=folder,

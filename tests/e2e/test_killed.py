@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -12,12 +13,21 @@ import pytest
 from esrbench import store, turn
 from esrbench.record import Status
 from esrbench.target import Target
-from esrbench.testing import FAKE_ENTRY_POINTS, SCRIPTS_VARIABLE, FakeScript, encode_scripts, write_distribution
+from esrbench.testing import (
+    FAKE_ENTRY_POINTS,
+    SCRIPTS_VARIABLE,
+    FakeScript,
+    Fault,
+    Moment,
+    encode_scripts,
+    write_distribution,
+)
 
 from .test_statuses import write_suite
 
 TARGETS = tuple(Target(f"fake@cpu{index}:fp32") for index in range(2))
 SCRIPTS = tuple(FakeScript(target=target) for target in TARGETS)
+FAULTY = Target("fake@cpu7:fp32")  # its artifact is proved on the first of the others
 ROUNDS = 2
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are ended by a Linux facility")
@@ -36,8 +46,8 @@ def whole(zero_checkpoint, cache, tmp_path_factory):
     write_distribution(folder / "site", "esrbench-fakes", FAKE_ENTRY_POINTS)
     environment = os.environ | {
         "ESRBENCH_CACHE": str(cache),
-        "XDG_RUNTIME_DIR": str(folder),
-        "PYTHONPATH": str(folder / "site"),
+        "ESRBENCH_LOCK": str(folder / "lock"),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(folder / "site"), os.environ.get("PYTHONPATH")))),
         SCRIPTS_VARIABLE: encode_scripts(SCRIPTS),
     }
     suite = write_suite(folder / "run.toml", zero_checkpoint, TARGETS, max_rounds=ROUNDS)
@@ -52,6 +62,67 @@ def until_the_third_launch(bench, run):
         if line.startswith("fake@") and "…" in line and (run / "launches" / "0001.json").exists():
             return
     pytest.fail("it ended before its third launch")
+
+
+def until(found, bench, within_s=60.0):
+    """Wait for what another process makes."""
+    deadline = time.monotonic() + within_s
+    while not (seen := found()):
+        assert bench.poll() is None, "it ended"
+        assert time.monotonic() < deadline, "it never came"
+        os.sched_yield()
+    return seen
+
+
+def workers_of(bench):
+    """Its launches' processes; the runtimes are asked in others."""
+    children = psutil.Process(bench.pid).children(recursive=True)
+    return [child for child in children if "esrbench.worker" in words_of(child)]
+
+
+def words_of(child):
+    try:
+        return child.cmdline()
+    except psutil.Error:
+        return []
+
+
+def until_a_fake_is_launched(bench):
+    assert any(line.startswith("fake@") and "…" in line for line in bench.stderr)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_launch_that_would_never_end_ends_with_its_run(sent, scripted, zero_checkpoint, started, tmp_path):
+    scripted([*SCRIPTS, FakeScript(target=FAULTY, fault=Fault.HANG)])
+    suite = write_suite(tmp_path / "run.toml", zero_checkpoint, [FAULTY], timeout_s=600)
+    with started("bench", "--suite", suite, "--out", "results/run") as bench:
+        until_a_fake_is_launched(bench)
+        workers = until(lambda: workers_of(bench), bench)
+        assert workers
+        os.kill(bench.pid, sent)
+        bench.communicate(timeout=120)
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    for worker in alive:
+        worker.kill()
+    assert not alive
+
+
+def test_what_was_measured_when_ctrl_c_came_is_kept(scripted, zero_checkpoint, started, places, tmp_path):
+    scripted([*SCRIPTS, FakeScript(target=FAULTY, fault=Fault.HANG, moment=Moment.NEW_SHAPE)])
+    suite = write_suite(tmp_path / "run.toml", zero_checkpoint, [FAULTY], timeout_s=600)
+    with started("bench", "--suite", suite, "--out", "results/run") as bench:
+        until_a_fake_is_launched(bench)
+        until(lambda: list(places.glob("esrbench-run-*/measured.outcome.json")), bench)
+        os.kill(bench.pid, signal.SIGINT)
+        _, said = bench.communicate(timeout=120)
+    assert bench.returncode == 130
+    assert "Traceback" not in said
+    recorded = store.read_run(tmp_path / "results" / "run")
+    (launch,) = recorded.launches
+    assert launch.status is Status.OK
+    assert launch.samples.new_shape.reason == "after the measurement: interrupted"
+    assert recorded.picture(launch.case)
+    assert recorded.interruptions
 
 
 def plan_of(run):
@@ -176,7 +247,7 @@ def test_what_cannot_be_resumed_is_refused_with_one_message(cut, esrbench, argum
 def test_a_second_run_at_once_is_refused_or_waits_for_the_first(
     suite, esrbench, started, places, monkeypatch, tmp_path
 ):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places))
+    monkeypatch.setenv("ESRBENCH_LOCK", str(places / "esrbench.lock"))
     with turn.taken("results/first", pytest.fail, wait=False):
         refused = esrbench("bench", "--suite", suite, "--out", "results/second", "--no-wait")
         second = started("bench", "--suite", suite, "--out", "results/second")

@@ -49,7 +49,7 @@ def test_a_command_that_the_kernel_kills_for_memory_is_oom_and_the_run_goes_on(
     done = subprocess.run(
         [sys.executable, "-c", code, limited_group, *bench],
         cwd=tmp_path,
-        env=os.environ | {"ESRBENCH_CACHE": str(tmp_path / "cache"), "XDG_RUNTIME_DIR": str(tmp_path)},
+        env=os.environ | {"ESRBENCH_CACHE": str(tmp_path / "cache"), "ESRBENCH_LOCK": str(tmp_path / "lock")},
         capture_output=True,
         text=True,
         check=False,

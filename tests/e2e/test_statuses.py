@@ -24,13 +24,17 @@ FAULTS = {
     "fake@cpu9:fp32": (Fault.RAISE, Moment.RUN, Status.ERROR, "RuntimeError: scripted to raise"),
     "fake@cpu10:fp32": (Fault.RAISE, Moment.STREAM, Status.ERROR, "RuntimeError: scripted to raise"),
     "fake@cpu11:fp32": (Fault.RAISE, Moment.PLACEMENT, Status.ERROR, "RuntimeError: scripted to raise"),
-    "fake@cpu12:fp32": (Fault.RAISE, Moment.CLOSE, Status.ERROR, "RuntimeError: scripted to raise"),
     "fake@cpu13:fp32": (Fault.RAISE, Moment.PRECISION, Status.ERROR, "could not say which artifact it wants"),
     "fake@cpu14:fp32": (Fault.SILENT, Moment.RUN, Status.CRASHED, "left no result: [Errno 2] No such file"),
     "fake@cpu15:fp32": (Fault.GARBAGE, Moment.RUN, Status.CRASHED, "left no result: the launch's outcome is not a"),
 }
 
 HARMLESS = {
+    "fake@cpu12:fp32": (
+        Fault.RAISE,
+        Moment.CLOSE,
+        "after the measurement: closing the session failed: RuntimeError: scripted to raise",
+    ),
     "fake@cpu20:fp32": (Fault.CHATTER, Moment.RUN, None),
     "fake@cpu21:fp32": (Fault.RAISE, Moment.NEW_SHAPE, "refused: scripted to raise"),
     "fake@cpu22:fp32": (Fault.CRASH, Moment.NEW_SHAPE, "after the measurement: the process was killed by SIGKILL"),
