@@ -6,6 +6,7 @@ import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import msgspec
 
@@ -71,10 +72,10 @@ def warm_up(
             spent_ns += times[-1]
         return tuple(times)
 
-    single_ns = until_steady(lambda: session.run(tile), spent_ns=first_tile_ns, at_least=min(limit_ns, 1))
+    single_ns = until_steady(partial(session.run, tile), spent_ns=first_tile_ns, at_least=min(limit_ns, 1))
     warmups = [_warmup(1, single_ns)]
     for batch in {len(batch): batch for batch in batches if len(batch) > 1}.values():
-        warmups.append(_warmup(len(batch), until_steady(lambda batch=batch: session.run(batch))))
+        warmups.append(_warmup(len(batch), until_steady(partial(session.run, batch))))
     if type(session).stream is not Session.stream:
         under_way = batches[:STREAMED_BATCHES]
         times_ns = until_steady(lambda: deque(session.stream(under_way), maxlen=0))
@@ -143,7 +144,7 @@ def meet_new_shape(
         reason = f"a tile of {side_px} px would take longer than the {plan.warmup_s:g} s of the warm-up"
         return NewShape(side_px=side_px, reason=reason)
     try:
-        first_ns, again_ns = (_timed(lambda: session.run(smaller), clock) for _ in range(2))
+        first_ns, again_ns = (_timed(partial(session.run, smaller), clock) for _ in range(2))
     except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return NewShape(
@@ -181,7 +182,7 @@ def _single_tiles(session: Session, batches: Sequence[Tiles], clock: Clock, limi
     times: list[int] = []
     begin = clock()
     for _ in range(at_most):
-        times += [_timed(lambda batch=batch: session.run(batch[:1]), clock) for batch in batches]
+        times += [_timed(partial(session.run, batch[:1]), clock) for batch in batches]
         if clock() - begin >= limit_ns:
             break
     return times
