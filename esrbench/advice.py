@@ -18,6 +18,10 @@ STOPPED_SHARE = 0.01
 CLOCK_SPREAD = 0.05
 """By how much the clocks of a target's launches may differ: a tile's time follows the clock."""
 
+CLOCK_REMEDY = (
+    "Keep it steady with the governor performance (cpupower frequency-set -g performance), or measure more rounds."
+)
+
 MAX_NAMED = 3
 
 Share = Callable[[Noise], float | None]
@@ -53,7 +57,7 @@ def _stopped(launches: Sequence[LaunchRecord]) -> str | None:
     if not found:
         return None
     longest_s = significant(max(stopped_s for _, stopped_s in found))
-    remedy = "Raise the container's CPU limit, or give --threads fewer than it allows."
+    remedy = "Raise the CPU limit of the container or slice, or give --threads fewer than it allows."
     return f"The CPU quota stopped {_during(found, launches)}, for up to {longest_s} s. {remedy}"
 
 
@@ -67,7 +71,18 @@ def _held_back(launches: Sequence[LaunchRecord]) -> str | None:
     reasons = {launch.sequence: _gpu_reasons(launch) for launch in launches}
     found = [(launch, 0.0) for launch in launches if reasons[launch.sequence]]
     words = ", ".join(dict.fromkeys(reason for each in reasons.values() for reason in each))
-    return f"The GPU held its clock back ({words}) in {_during(found, launches)}." if found else None
+    fact = f"The GPU held its clock back ({words}) in {_during(found, launches)}."
+    return " ".join((fact, *_gpu_remedies(words))) if found else None
+
+
+def _gpu_remedies(words: str) -> list[str]:
+    """What helps against the reasons of :data:`esrbench.clocks.REASONS`, a sentence each."""
+    remedies = []
+    if "power" in words:
+        remedies.append("Raise its power limit (nvidia-smi -pl), or compare with runs under the same one alone.")
+    if "slowdown" in words:
+        remedies.append("Cool it, or let it rest between runs, and see that its power supply suffices.")
+    return remedies or ["Measure again when it runs freely (nvidia-smi -q -d PERFORMANCE says why it does not)."]
 
 
 def _gpu_reasons(launch: LaunchRecord) -> tuple[str, ...]:
@@ -88,7 +103,8 @@ def _clocks(launches: Sequence[LaunchRecord]) -> str | None:
     low, high = min(by_target[target]), max(by_target[target])
     governors = {launch.noise.governor for launch in launches if launch.noise and launch.noise.governor}
     governor = f" under the governor {', '.join(sorted(governors))}" if governors else ""
-    return f"The processor's clock was between {low:.0f} and {high:.0f} MHz in launches of {target}{governor}."
+    clocks = f"between {low:.0f} and {high:.0f} MHz"
+    return f"The processor's clock was {clocks} in launches of {target}{governor}. {CLOCK_REMEDY}"
 
 
 def _above(launches: Sequence[LaunchRecord], share: Share, least: float) -> Disturbed:

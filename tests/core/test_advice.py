@@ -4,6 +4,7 @@ import pytest
 from recorded import TORCH, failed, launch, write_run
 
 from esrbench.advice import advice
+from esrbench.clocks import REASONS
 from esrbench.record import Clocks, GpuClocks, Noise, Status
 
 NCNN = "ncnn@cpu:fp32"
@@ -68,7 +69,17 @@ def test_a_short_stop_by_the_quota_does_not_matter(said):
 def test_a_gpu_that_was_held_back_is_named_with_the_reasons(said):
     held = Clocks(cpu_mhz=None, gpu=GpuClocks(sm_mhz=1000, max_sm_mhz=1980, temperature_c=88, held_back=("power cap",)))
     (text,) = said(launch("torch@cuda:fp16", clocks=held), launch(TORCH, clocks=Clocks(cpu_mhz=None)))
-    assert text == "The GPU held its clock back (power cap) in 1 of 2 launches (torch@cuda:fp16)."
+    assert text == (
+        "The GPU held its clock back (power cap) in 1 of 2 launches (torch@cuda:fp16). "
+        "Raise its power limit (nvidia-smi -pl), or compare with runs under the same one alone."
+    )
+
+
+@pytest.mark.parametrize("reason", [*REASONS.values(), "a reason of a later driver"])
+def test_whatever_held_a_gpu_back_has_a_remedy(said, reason):
+    held = Clocks(cpu_mhz=None, gpu=GpuClocks(sm_mhz=1000, max_sm_mhz=1980, temperature_c=88, held_back=(reason,)))
+    (text,) = said(launch("torch@cuda:fp16", clocks=held))
+    assert text.partition("(torch@cuda:fp16). ")[2]
 
 
 def test_clocks_that_differ_within_a_target_are_named_with_the_governor(said):
@@ -78,5 +89,6 @@ def test_clocks_that_differ_within_a_target_are_named_with_the_governor(said):
     ]
     (text,) = said(*launches, launch(NCNN, clocks=Clocks(cpu_mhz=3000.0)))
     assert text == (
-        f"The processor's clock was between 2000 and 3000 MHz in launches of {TORCH} under the governor powersave."
+        f"The processor's clock was between 2000 and 3000 MHz in launches of {TORCH} under the governor powersave. "
+        "Keep it steady with the governor performance (cpupower frequency-set -g performance), or measure more rounds."
     )
