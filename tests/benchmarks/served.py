@@ -51,8 +51,7 @@ def _serve(pipe: Connection, located: LocatedArtifact, target: Target, workload:
     memory.reset_peak_rss()
     options = LoadOptions(threads=workload.record.threads, tile_shape=(count, height, width))
     with plugins.runner(target.runtime).load(located, target, options) as session:
-        while True:
-            question = pipe.recv()
+        while question := _asked(pipe):
             if question == "tile":
                 session.run(batches[0][:1])
                 pipe.send(None)
@@ -66,3 +65,12 @@ def _serve(pipe: Connection, located: LocatedArtifact, target: Target, workload:
                 pipe.send(None)
             else:
                 pipe.send((session.placement(), memory.peak_rss_bytes()[0]))
+
+
+def _asked(pipe: Connection) -> str | None:
+    """The next question; None where nobody asks any more."""
+    try:
+        question: str = pipe.recv()
+    except EOFError:
+        return None
+    return question
