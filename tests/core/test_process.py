@@ -83,7 +83,9 @@ os.write(1, b"measures")
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Linux facility")
 @pytest.mark.parametrize(
-    ("parent", "says"), [(str(os.getpid() + 1), ""), (str(os.getpid()), "measures"), ("", "measures")]
+    ("parent", "says"),
+    [(str(os.getpid() + 1), ""), (str(os.getpid()), "measures"), ("", "measures")],
+    ids=["another", "its own", "not told"],
 )
 def test_a_child_whose_parent_died_while_it_started_ends_at_once(parent, says):
     environment = os.environ | {process.PARENT_VARIABLE: parent}
