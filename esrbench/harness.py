@@ -151,10 +151,11 @@ class Harness:
         # All are shuffled, then picked: the order is the seed's, whatever the cases happened to cost.
         order = schedule.shuffled(self._plan.launchable, round_, self._suite.seed)
         cases = self._without_launched([case for case in order if case in chosen], round_)
-        left_out = 0
+        left_out, leaderless = 0, set[str]()
         for position, case in enumerate(cases):
-            if self._clock_s() + cost_s[case] > self._deadline_s:
+            if case.workload in leaderless or self._clock_s() + cost_s[case] > self._deadline_s:
                 left_out += 1
+                leaderless |= {case.workload} if case in self._plan.compared_with else set()
                 continue
             self._progress.starting(self._title(case), *self._left(cases[position:], chosen, cost_s, round_))
             hung_s = max(MIN_HUNG_S, HUNG_FACTOR * (cost_s[case] + self._suite.measure_s))
@@ -221,6 +222,7 @@ class Harness:
                 remedy=refusal.remedy,
                 started_at=now(),
                 artifact=artifact.artifact if artifact else None,
+                software=case in self._plan.late,
             )
         )
 

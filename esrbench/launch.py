@@ -4,6 +4,7 @@ import sys
 import textwrap
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -55,7 +56,8 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     except Exception as error:
         if outcome is None:
             raise
-        traceback.print_exception(error, file=sys.stderr)
+        with suppress(OSError):  # the log's disk may be full
+            traceback.print_exception(error, file=sys.stderr)
         return outcome.with_late_failure(f"closing the session failed: {_named(error)}")
     return outcome
 

@@ -15,7 +15,7 @@ from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
 from esrbench.command_target import LocatedCommand
 from esrbench.errors import OutputError, RecordError
-from esrbench.exhaustion import MemoryWatch, last_lines
+from esrbench.exhaustion import KILLED, MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
@@ -158,7 +158,7 @@ class Launcher:
         for file in (self._answer, measured_file(self._answer)):
             outcome = _read(file)
             if isinstance(outcome, Outcome) and outcome.samples is not None:
-                ended = Ended(exit_code=-signal.SIGKILL, timed_out=False, wall_ns=wall_ns)
+                ended = Ended(exit_code=KILLED[0], timed_out=False, wall_ns=wall_ns)
                 return outcome.with_late_failure("interrupted"), ended
         raise stopped
 

@@ -14,6 +14,9 @@ MEMORY_TOLERANCE = 0.01
 READINGS = ("_s", "_mib", "_path")
 """Ends of names in a placement's options of what a launch found or where it kept something, and not how it was set."""
 
+FOUND = frozenset({"engine", "tensorrt"})
+"""Options that a launch found, by their whole names: whether TensorRT's engine was in the cache, and its version."""
+
 
 class Aspect(StrEnum):
     """A kind of unlikeness, as ``--allow`` names it."""
@@ -188,10 +191,12 @@ def _options(run: Run) -> dict[Case, dict[str, str]]:
             told = launch.placement.options
             before = found.setdefault(launch.case, dict(told))
             found[launch.case] = {key: value for key, value in before.items() if told.get(key) == value}
-    return {
-        case: {key: value for key, value in told.items() if "thread" not in key.lower() and not key.endswith(READINGS)}
-        for case, told in found.items()
-    }
+    return {case: {key: value for key, value in told.items() if _is_set(key)} for case, told in found.items()}
+
+
+def _is_set(option: str) -> bool:
+    """Whether an option of a placement says how a runtime was set: threads have an aspect of their own."""
+    return "thread" not in option.lower() and option not in FOUND and not option.endswith(READINGS)
 
 
 def _short(digest: str) -> str:

@@ -51,7 +51,11 @@ def taken(doing: str, say: Say, *, wait: bool) -> Iterator[None]:
         with suppress(OSError):  # may only be read, or its disk is full: the turn is held all the same
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} ({doing})\n".encode())
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # the name would be taken for that of the next run, which may be unable to write
+                os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Self
+from typing import Annotated, Self
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ class CudaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """What may be chosen; speed alone depends on it."""
 
     graphs: bool = True
-    in_flight: int = 3  # one is copied up, one computed, one copied down
+    in_flight: Annotated[int, msgspec.Meta(ge=1)] = 3  # one is copied up, one computed, one copied down
     pinned_results: bool = False  # hand out the pinned memory itself: one copy less, and all that is kept stays pinned
 
     @classmethod

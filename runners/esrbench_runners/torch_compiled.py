@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from esrbench import cpp_compiler
-from esrbench.errors import UnavailableError
+from esrbench.errors import EsrbenchError, UnavailableError
 from esrbench.runner import Availability, LoadOptions, Session
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
@@ -26,6 +26,8 @@ class TorchCompileRunner(TorchRunner):
         """Compiled, and on CUDA captured as graphs too."""
         from esrbench_runners.compiled_session import CompiledCudaSession, CompiledSession  # noqa: PLC0415
 
+        if options.settings.values:
+            raise EsrbenchError(f"{target} has no setting {', '.join(options.settings.values)}")
         kind = CompiledCudaSession if target.device_kind == "cuda" else CompiledSession
         return kind.compiled(network, target, options.tile_shape)
 

@@ -110,6 +110,8 @@ def _measure_in_turns(sides: Sequence[Side], suite: Path, rounds: int, most: int
         block_begin_s = time.monotonic()
         upto = rounds if done < rounds else min(done + BLOCK, most)
         for round_ in range(done, upto):
+            if round_ >= rounds and _has_ended(sides):
+                return
             for side in sides if round_ % 2 == 0 else reversed(sides):
                 _measure(side, suite, round_)
         block_s = (time.monotonic() - block_begin_s) / (upto - done) * BLOCK
@@ -121,10 +123,15 @@ def _go_on(sides: Sequence[Side], done: int, most: int, left_s: float, block_s: 
     unclear = _unclear(sides)
     if not unclear:
         return False
-    fits = done < most and block_s <= left_s
+    fits = done < most and block_s <= left_s and not _has_ended(sides)
     then = "further rounds follow" if fits else "no further round fits --minutes, --max-rounds and the suite"
     typer.echo(f"--- unclear after {done} rounds: {', '.join(unclear)}; {then}", err=True)
     return fits
+
+
+def _has_ended(sides: Sequence[Side]) -> bool:
+    """Whether a side's run came to its end: its suite's budget is used up, or its intervals are narrow enough."""
+    return any(read_run(side.run).end is not None for side in sides)
 
 
 def _unclear(sides: Sequence[Side]) -> list[str]:

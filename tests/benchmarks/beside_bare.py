@@ -133,7 +133,7 @@ def _turn(script: Bare, session: object, *, first: bool) -> float:
 
 def main(
     targets: Annotated[list[str] | None, typer.Argument(help="All that have a script, unless named.")] = None,
-    pairs: Annotated[int, typer.Option(help="Of fresh processes, for each target.")] = 10,
+    pairs: Annotated[int, typer.Option(min=2, help="Of fresh processes, for each target.")] = 10,
     write: Annotated[bool, typer.Option(help="Put the table into docs/settings.md.")] = False,
 ) -> None:
     """Print each pair as it is measured, every target in turn, then the table."""
@@ -157,7 +157,8 @@ def main(
 
 def table(found: Mapping[Target, Estimate]) -> str:
     """A line a target."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "onnxruntime", "ncnn", "openvino"))
+    libraries = dict.fromkeys(target.runtime.replace("torchscript", "torch") for target in found)
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in libraries)
     where = f"{machine_name(environment.describe())}, {date.today().isoformat()}, {versions}"
     head = (
         f"{where}; {MODEL}, a tile of {TILE_PX}².\n\n"

@@ -193,6 +193,12 @@ def test_what_a_launch_found_or_only_one_side_tells_is_no_setting(tmp_path: Path
     compare_runs(base, head)
 
 
+def test_a_cached_engine_and_its_librarys_version_are_no_settings(tmp_path: Path) -> None:
+    base = with_options(tmp_path / "base", {"engine": "built", "tensorrt": "101300", "engine_build_s": "40"})
+    head = with_options(tmp_path / "head", {"engine": "cached", "tensorrt": "101400", "engine_build_s": "41"})
+    compare_runs(base, head)
+
+
 def test_runs_that_warmed_up_or_measured_for_other_times_are_refused(tmp_path: Path) -> None:
     suite = Suite(name="s", model="m", workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
     run = run_of(tmp_path / "run", {TORCH: QUIET})

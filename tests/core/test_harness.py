@@ -62,6 +62,21 @@ def test_no_launch_begins_after_the_budget_and_each_case_left_out_says_so(stage)
     assert left_out[0].wall_ns is None
 
 
+def test_without_its_leader_a_round_launches_nothing_on_a_workload(tmp_path, monkeypatch):
+    """After four rounds 8 s are left of which 6 s have passed between launches: too little for the reference."""
+    settings = {"seconds": {REFERENCE: 5, FAST: 1}, "budget_s": 32, "between_s": 0.75, "max_rounds": 9}
+    made = Stage(folder=tmp_path / "run", **settings)
+    end = made.run(monkeypatch)
+    assert [len(made.launched(round_)) for round_ in range(6)] == [2, 2, 2, 2, 0, 0]
+    assert end.notes[0] == "the budget ended in round 5: 2 launches left out"
+
+
+def test_a_software_device_that_was_not_launched_is_known_to_be_one(stage):
+    made = stage({REFERENCE: 100, SLOW: 5}, late=(SLOW,), budget_s=50, timeout_s=200)
+    (left_out,) = [launch for launch in made.recorded.launches if launch.case.target == SLOW]
+    assert (left_out.status, left_out.software) == (Status.TIMEOUT, True)
+
+
 def test_a_launch_in_round_one_may_not_outlast_the_budget(stage):
     made = stage({REFERENCE: 30, FAST: 5}, budget_s=40)
     assert next(limit_s for _, _, limit_s in made.limits_s) == 40

@@ -122,7 +122,7 @@ def test_commands_stand_in_the_report_as_other_targets_do(run):
     page = (report / "index.html").read_text()
     for text in ("nearest@vulkan:fp16 (software)", CLAIMED, "are start (a picture of 16×16 px)", "within 1/255"):
         assert text in page
-    assert "nearest@vulkan:fp16 t24b1: ok, " in done.stderr
+    assert "nearest@vulkan:fp16 (software) t24b1: ok, " in done.stderr
     assert " ms a picture" in done.stderr
 
 

@@ -21,6 +21,10 @@ ROOTS = {Path("/sys/fs/cgroup/memory"): "memory.limit_in_bytes", Path("/sys/fs/c
 """Where groups of version 1 and 2 lie → the file of their limit."""
 
 
+SWAP = {"memory.memsw.limit_in_bytes": str(LIMIT_BYTES), "memory.swap.max": "0"}
+"""How swap is left out, in version 1 and 2: what swaps is not killed."""
+
+
 @pytest.fixture
 def limited_group():
     """``cgroup.procs`` of a memory group with a limit; gone afterwards."""
@@ -31,6 +35,9 @@ def limited_group():
     try:
         group.mkdir()
         (group / ROOTS[root]).write_text(str(LIMIT_BYTES))
+        for swap, none in SWAP.items():
+            if (group / swap).exists():
+                (group / swap).write_text(none)
     except OSError as error:
         if group.is_dir():
             group.rmdir()

@@ -157,7 +157,7 @@ def test_settings_on_cuda_are_read_from_text_and_held_to_their_names() -> None:
     assert CudaSettings.of({"pinned_results": "1", "in_flight": "2"}, target) == CudaSettings(
         pinned_results=True, in_flight=2
     )
-    for wrong in ({"pinned": "1"}, {"in_flight": "two"}):
+    for wrong in ({"pinned": "1"}, {"in_flight": "two"}, {"in_flight": "0"}):
         with pytest.raises(EsrbenchError, match="torch@cuda:fp16 cannot be set like that"):
             CudaSettings.of(wrong, target)
 
