@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
-from importlib import metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -158,7 +158,7 @@ def main(
 def table(found: Mapping[Target, Estimate]) -> str:
     """A line a target."""
     libraries = dict.fromkeys(target.runtime.replace("torchscript", "torch") for target in found)
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in libraries)
+    versions = ", ".join(f"{name} {import_module(name).__version__}" for name in libraries)
     where = f"{machine_name(environment.describe())}, {date.today().isoformat()}, {versions}"
     head = (
         f"{where}; {MODEL}, a tile of {TILE_PX}².\n\n"
