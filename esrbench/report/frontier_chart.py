@@ -22,7 +22,7 @@ from esrbench.target import Target
 TITLE = "Speed against memory"
 CAPTION = (
     "Left: less memory. Up: faster, in megapixels a second of a picture much larger than a tile. First what no tile "
-    "and batch of any target beats in both, joined by the dashed line, and the fastest of each target. Then the tiles "
+    "and batch of any target beats in both, joined by the dashed line, and the fastest targets. Then the tiles "
     "of each target, ×2 in batches of two: filled where one beats the others, hollow where another needs less and is "
     "as fast. Circles are fp32, squares bf16, triangles fp16, pluses tf32, diamonds int8."
 )
@@ -31,6 +31,8 @@ COLUMNS = 3
 OVERVIEW_IN = 3.6
 PANEL_IN = 2.3
 LINE_STEPS = 24
+MOST_NAMES = 14
+"""In the panel of every target: more lie over each other; each target has a panel of its own below."""
 KINDS = {False: "peak resident memory of the process, GB", True: "device memory in use, GB"}
 
 
@@ -95,7 +97,7 @@ def _draw_group(canvas: _Canvas, row: int, group: Sequence[Spot]) -> list[_Panel
 
 
 def _draw_overview(axis: Axes, group: Sequence[Spot], canvas: _Canvas) -> _Panel:
-    """Every spot faint, each target's fastest by its name, and the frontier of all."""
+    """Every spot faint, the frontier of all, and by its name each target's fastest, as far as there is room."""
     best = frontier(group)
     for spot in group:
         _mark(axis, spot, canvas.colours[spot.target.runtime], filled=True, alpha=1.0 if spot in best else 0.3)
@@ -104,7 +106,8 @@ def _draw_overview(axis: Axes, group: Sequence[Spot], canvas: _Canvas) -> _Panel
     axis.set_xlabel(KINDS[group[0].on_device], color=canvas.theme.faint)
     axis.set_ylabel("output megapixels a second", color=canvas.theme.faint)
     fastest = [own[0] for own in _by_target(group).values()]
-    named = [*best, *(spot for spot in fastest if spot not in best)]
+    others = sorted((spot for spot in fastest if spot not in best), key=lambda spot: -spot.throughput_mpix_s)
+    named = [*best, *others[: max(MOST_NAMES - len(best), 0)]]
     return _Panel(
         axis=axis,
         named=[_point(spot, f"{spot.target} {spot.size}") for spot in named],

@@ -193,7 +193,7 @@ def test_a_second_ctrl_c_ends_a_run_at_once(suite, started, tmp_path):
     assert bench.returncode == 130
     assert "Traceback" not in said
     assert not (tmp_path / "reports" / "run").exists()
-    assert len(store.read_run(run).launches) == 2
+    assert len(store.read_run(run).launches) in {2, 3}  # the third is kept where it had measured
 
 
 def test_a_run_that_came_to_its_end_is_reported_and_not_measured_again(whole, suite, esrbench, tmp_path):
