@@ -132,7 +132,9 @@ def _is_level(run: Run, row: CaseSummary, best: CaseSummary) -> bool:
 
 
 def _listed(rows: list[CaseSummary]) -> str:
-    return " and ".join(f"`{row.label}`" for row in rows)
+    """``a, b and c``."""
+    *others, last = (f"`{row.label}`" for row in rows)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:

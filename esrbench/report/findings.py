@@ -1,17 +1,18 @@
 """What surrounds the numbers, in words: what has none and why, and what to think of the noise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from esrbench.advice import advice
 from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
 from esrbench.measure import MIN_STEADY_TILES
-from esrbench.record import NewShape
+from esrbench.record import NewShape, Warmup
 from esrbench.report.command_notes import command_notes
 from esrbench.report.tunings import tuning_notes
 from esrbench.stats import spread
 from esrbench.store import Run
+from esrbench.target import Target
 from esrbench.wording import counted, interval, times
 
 UNQUIET = 0.2
@@ -76,7 +77,7 @@ def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
             "A software device is a graphics device that is really the CPU: its picture counts, its speed does not."
         )
     notes += command_notes(run, rows)
-    notes += [note for note in (_unsettled(run), *_new_shapes(run)) if note]
+    notes += [note for note in (_unsettled(run), _hardly_warm(run), *_new_shapes(run)) if note]
     return [*notes, *_story(run)]
 
 
@@ -100,12 +101,7 @@ def _noise_floor(run: Run) -> str | None:
 
 def _unsettled(run: Run) -> str | None:
     """Targets whose tiles went on varying: neither proof of a slow warm-up nor of noise, so it is said."""
-    ended: dict[str, list[bool]] = {}
-    for launch in run.launches:
-        for warmup in launch.samples.warmups if launch.samples else ():
-            if warmup.steady is not None and len(warmup.times_ns) >= MIN_STEADY_TILES:
-                ended.setdefault(run.label(launch.case.target), []).append(warmup.steady)
-    found = [target for target, steady in ended.items() if steady.count(False) > len(steady) / 2]
+    found = _mostly(run, lambda warmup: None if _is_short(warmup) else not warmup.steady)
     if not found:
         return None
     return (
@@ -113,19 +109,45 @@ def _unsettled(run: Run) -> str | None:
     )
 
 
+def _hardly_warm(run: Run) -> str | None:
+    """Targets whose warm-ups were over before there was anything to compare."""
+    found = _mostly(run, lambda warmup: _is_short(warmup) and not warmup.steady)
+    if not found:
+        return None
+    return (
+        f"In most launches the warm-up ended with its time after fewer than {MIN_STEADY_TILES} tiles of a shape, too "
+        f"few to tell whether they were steady: {', '.join(found)}."
+    )
+
+
+def _is_short(warmup: Warmup) -> bool:
+    return len(warmup.times_ns) < MIN_STEADY_TILES
+
+
+def _mostly(run: Run, holds: Callable[[Warmup], bool | None]) -> list[str]:
+    """Targets for more than half of whose warm-ups it ``holds``; None does not count."""
+    found: dict[str, list[bool]] = {}
+    for launch in run.launches:
+        for warmup in launch.samples.warmups if launch.samples else ():
+            if warmup.steady is not None and (held := holds(warmup)) is not None:
+                found.setdefault(run.label(launch.case.target), []).append(held)
+    return [target for target, held in found.items() if held.count(True) > len(held) / 2]
+
+
 def _new_shapes(run: Run) -> list[str]:
     """Why a target has no time for a new shape in any launch, or what went wrong after it; the first reason of each."""
-    found: dict[str, list[NewShape]] = {}
+    found: dict[Target, list[NewShape]] = {}
     for launch in run.launches:
         if launch.samples and launch.samples.new_shape:
-            found.setdefault(run.label(launch.case.target), []).append(launch.samples.new_shape)
+            found.setdefault(launch.case.target, []).append(launch.samples.new_shape)
     said: dict[tuple[str, str], list[str]] = {}
     for target, shapes in found.items():
         late = next((shape.reason for shape in shapes if shape.first_ns and shape.reason), None)
         if late:
-            said.setdefault(("Measured, and then not all went well", late), []).append(target)
+            said.setdefault(("Measured, and then not all went well", late), []).append(run.label(target))
         elif shapes[0].reason and not any(shape.first_ns for shape in shapes):
-            said.setdefault(("No new shape was timed", shapes[0].reason), []).append(target)
+            reason = shapes[0].reason.replace(f"{target}: ", "")  # it is named beside the reason
+            said.setdefault(("No new shape was timed", reason), []).append(run.label(target))
     return [f"{what} for {', '.join(targets)}: {reason}." for (what, reason), targets in said.items()]
 
 

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, OPENVINO, Format, Interface, LocatedArtifact
 from esrbench.availability import each, library, refused, require, unless_refused, usable
-from esrbench.errors import PlacementError, UnavailableError
+from esrbench.errors import EsrbenchError, PlacementError, UnavailableError
 from esrbench.layout import to_planes, to_tiles
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
 from esrbench.settings import DEFAULT, Settings
@@ -112,6 +112,7 @@ class OpenvinoSession(Session):
         self._target = target
         self._artifact = artifact.artifact
         self._device_name = device_name
+        self._sides = options.tile_shape[1:]
         self._config: Mapping[str, str] = {
             **options.settings.over(self.DEFAULTS),
             "INFERENCE_PRECISION_HINT": HINTS[_float_precision(core, target)],
@@ -127,6 +128,7 @@ class OpenvinoSession(Session):
 
     def run(self, tiles: Tiles) -> Tiles:
         """Upscale a batch."""
+        self._refuse_other_sides(tiles)
         with translated(f"{self._target}: a batch of shape {tiles.shape}"):
             self._request.infer([to_planes(tiles)], share_inputs=True)
             return to_tiles(self._request.get_output_tensor().data, tiles)
@@ -147,6 +149,14 @@ class OpenvinoSession(Session):
     def close(self) -> None:
         """Free the compiled model."""
         del self._request, self._model
+
+    def _refuse_other_sides(self, tiles: Tiles) -> None:
+        _, *given, _ = tiles.shape
+        if tuple(given) != self._sides:
+            only, found = ("×".join(map(str, sides)) for sides in (self._sides, given))
+            raise EsrbenchError(
+                f"{self._target}: compiled for tiles of {only} px alone, it was given {found}; load it for that size"
+            )
 
     def _convolutions(self) -> dict[str, int]:
         """Precision that OpenVINO computes at → convolutions compiled so."""

@@ -184,6 +184,17 @@ def test_the_answer_names_a_runner_up_that_the_run_cannot_tell_from_the_best(tmp
     assert "`torch@cpu:bf16` is level with it within the noise" in answer(write_run(tmp_path / "run", launches))
 
 
+def test_those_that_are_level_are_listed_in_words(tmp_path: Path) -> None:
+    slightly_slower = ("torch@cpu:bf16", "ncnn@cpu:bf16", "openvino@cpu:fp32")
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0, 1.0]),
+        *rounds_of(FAST, [0.5, 0.52, 0.51]),
+        *(launch for target in slightly_slower for launch in rounds_of(target, [0.52, 0.51, 0.51])),
+    ]
+    text = answer(write_run(tmp_path / "run", launches))
+    assert "`ncnn@cpu:bf16`, `openvino@cpu:fp32` and `torch@cpu:bf16` are level with it within the noise" in text
+
+
 def test_one_disturbed_round_keeps_no_target_out_of_the_claims_that_it_may_belong_to(tmp_path: Path) -> None:
     launches = [
         *rounds_of(TORCH, [1.0, 1.0, 1.0]),

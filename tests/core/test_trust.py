@@ -54,14 +54,24 @@ def test_the_control_is_no_row_of_its_own(tmp_path):
     assert [row.target for row in ranking(summarise(run))] == [TORCH]
 
 
-def test_a_warm_up_that_never_settled_is_said(tmp_path):
-    def with_warmup(target, *, steady):
-        made = msgspec.structs.replace(samples(), warmups=(Warmup(tiles=1, times_ns=(9, 7, 8), steady=steady),))
-        return launch(target, samples=made)
+def with_warmup(target, *times_ns, steady):
+    made = msgspec.structs.replace(samples(), warmups=(Warmup(tiles=1, times_ns=times_ns, steady=steady),))
+    return launch(target, samples=made)
 
-    run = write_run(tmp_path / "run", [with_warmup(TORCH, steady=True), with_warmup(NCNN, steady=False)])
+
+def test_a_warm_up_that_never_settled_is_said(tmp_path):
+    launches = [with_warmup(TORCH, 9, 7, 8, steady=True), with_warmup(NCNN, 9, 7, 8, steady=False)]
+    run = write_run(tmp_path / "run", launches)
     (note,) = [note for note in noise_notes(run, summarise(run)) if "warm-up" in note]
     assert note.endswith(f"varying by more than 2 %: {NCNN}.")
+
+
+def test_a_warm_up_too_short_to_tell_is_said(tmp_path):
+    launches = [with_warmup(TORCH, 9, 9, 9, steady=True), with_warmup(NCNN, 9, 8, steady=False)]
+    run = write_run(tmp_path / "run", launches)
+    (note,) = [note for note in noise_notes(run, summarise(run)) if "warm-up" in note]
+    assert "after fewer than 3 tiles of a shape, too few to tell" in note
+    assert note.endswith(f": {NCNN}.")
 
 
 def test_why_no_new_shape_was_timed_is_said_once_a_reason(tmp_path):
@@ -69,6 +79,16 @@ def test_why_no_new_shape_was_timed_is_said_once_a_reason(tmp_path):
     run = write_run(tmp_path / "run", [launch(target, samples=refused) for target in (TORCH, NCNN)])
     notes = noise_notes(run, summarise(run))
     assert f"No new shape was timed for {TORCH}, {NCNN}: refused: fixed shape." in notes
+
+
+def test_a_refusal_that_names_its_own_target_is_the_same_reason_as_anothers(tmp_path):
+    def refusing(target):
+        reason = f"refused: {target}: compiled for one size"
+        return launch(target, samples=msgspec.structs.replace(samples(), new_shape=NewShape(reason=reason)))
+
+    run = write_run(tmp_path / "run", [refusing(TORCH), refusing(NCNN)])
+    notes = noise_notes(run, summarise(run))
+    assert f"No new shape was timed for {TORCH}, {NCNN}: refused: compiled for one size." in notes
 
 
 def test_what_went_wrong_after_the_numbers_is_said_beside_them(tmp_path):
