@@ -1,7 +1,7 @@
 """``--real``: equal runtimes under two names, and ones slowed by 5 % and 10 %, measured on this machine for real.
 
-Once as the machine is, once beside a process that keeps one core busy. Runs that are complete are not made again, so
-that the study goes on where it was stopped.
+Equal ones once as the machine is, once beside a process that keeps one core busy. Runs that are complete are not made
+again, so that the study goes on where it was stopped.
 """
 
 import os
@@ -27,7 +27,8 @@ from esrbench.wording import counted
 
 RESULTS = Path(__file__).parents[2] / "results"
 FALSE_ALLOWED = 1  # of twenty
-EQUAL = "equal"
+EQUAL_PRECISION_PERCENT = 1
+SLOWED_PRECISION_PERCENT = 2  # an interval of ± 2 % around a slowdown of 5 % excludes 1
 VERDICTS = (Verdict.FASTER, Verdict.SLOWER, Verdict.SAME, Verdict.UNCLEAR)
 
 SUITE = """
@@ -36,7 +37,7 @@ model = "realesrgan-x4plus-anime"
 targets = {targets}
 budget_s = {budget_s}
 max_rounds = {rounds}
-precision_percent = 1
+precision_percent = {precision}
 timeout_s = 120
 warmup_s = 1
 measure_s = 0.7
@@ -56,15 +57,22 @@ class Plan(NamedTuple):
 
     runtimes: Sequence[str]
     runs: int  # of equal runtimes in each condition; a run compares every runtime once
-    rounds: int  # of a run of equal ones; to find a slowdown of 5 % takes twice as many
+    rounds: int  # of a run of equal ones
+    slowed_rounds: int  # of the run of each slowed one, at most
     budget_s: float
 
 
+class Bounds(NamedTuple):
+    """When a run ends."""
+
+    rounds: int
+    precision_percent: float
+
+
 class Compared(NamedTuple):
-    """One line of the table."""
+    """One line of the table of equal ones."""
 
     machine: str
-    what: str
     found: list[Judgement]
 
     @property
@@ -73,46 +81,66 @@ class Compared(NamedTuple):
         verdicts = [one.verdict for one in self.found]
         rounds = [one.ratio.rounds for one in self.found if one.ratio]
         counts = " | ".join(str(verdicts.count(each)) for each in VERDICTS)
-        return f"| {self.machine} | {self.what} | {counts} | {min(rounds)} to {max(rounds)} |"
+        return f"| {self.machine} | {counts} | {min(rounds)} to {max(rounds)} |"
 
     def missed(self) -> list[str]:
-        """Which demands are not met."""
-        verdicts = [one.verdict for one in self.found]
-        if self.what == EQUAL:
-            false = sum(verdict in {Verdict.FASTER, Verdict.SLOWER} for verdict in verdicts)
-            text, met = f"{false} of {len(verdicts)} told apart", false <= FALSE_ALLOWED
-        else:
-            caught = verdicts.count(Verdict.SLOWER)
-            text, met = f"{caught} of {len(verdicts)} caught", caught == len(verdicts)
-        return [] if met else [f"{self.machine}, {self.what}: {text}"]
+        """Which demand is not met."""
+        false = sum(one.verdict in {Verdict.FASTER, Verdict.SLOWER} for one in self.found)
+        return [f"{self.machine}: {false} of {len(self.found)} told apart"] if false > FALSE_ALLOWED else []
 
 
-def real_study(plan: Plan) -> tuple[str, list[str]]:
-    """Measure, and return the table and the demands that are not met."""
-    slowed = _runs(plan, ["slowed"], SLOWED, 2 * plan.rounds, busy=False)
+def equal_ones(plan: Plan) -> tuple[str, list[str]]:
+    """Measure equal runtimes, and return the table and the demands that are not met."""
     quiet, busy = (_equal(plan, name) for name in ("quiet", "busy"))
     lines = [
-        Compared("as it is", EQUAL, _judgements(quiet, plan, TWIN)),
-        *(Compared("as it is", f"{EXTRA[each]:.0%} slower", _judgements(slowed, plan, each)) for each in SLOWED),
-        Compared("one core kept busy", EQUAL, _judgements(busy, plan, TWIN)),
+        Compared("as it is", _judgements(quiet, plan.runtimes, TWIN)),
+        Compared("one core kept busy", _judgements(busy, plan.runtimes, TWIN)),
     ]
-    record = quiet[0].record
     head = (
-        f"{machine_name(record.environment)}, {record.created_at[:10]}: {', '.join(plan.runtimes)} at fp32 on "
-        f"{record.model.name}; {counted(plan.runs, 'run')} of equal runtimes on each machine, one of slowed ones.\n\n"
-        f"| machine | compared | {' | '.join(VERDICTS)} | rounds |\n| :-- | :-- |{' --: |' * (len(VERDICTS) + 1)}\n"
+        f"{_machine_of(quiet[0])}: {', '.join(plan.runtimes)}; {counted(plan.runs, 'run')} on each machine.\n\n"
+        f"| machine | {' | '.join(VERDICTS)} | rounds |\n| :-- |{' --: |' * (len(VERDICTS) + 1)}\n"
     )
     return head + "\n".join(line.text for line in lines), [miss for line in lines for miss in line.missed()]
 
 
+def slowed_ones(plan: Plan) -> tuple[str, list[str]]:
+    """Measure each runtime beside itself slowed, a run each, and return the table and the demands that are not met."""
+    bounds = Bounds(plan.slowed_rounds, SLOWED_PRECISION_PERCENT)
+    suites = {runtime: _suite([runtime], SLOWED, bounds, plan.budget_s) for runtime in plan.runtimes}
+    runs = {runtime: run for runtime, suite in suites.items() for run in _runs([f"slowed-{runtime}"], suite)}
+    found = {(runtime, label): _judged(runs[runtime], runtime, label) for runtime in runs for label in SLOWED}
+    head = (
+        f"{_machine_of(runs[plan.runtimes[0]])}; rounds end when every interval is within ± {SLOWED_PRECISION_PERCENT} "
+        f"%, at {plan.slowed_rounds} at the latest.\n\n"
+        "| runtime | slowed by | verdict | speed, of its own unslowed | rounds |\n| :-- | --: | :-- | --: | --: |\n"
+    )
+    lines = [
+        f"| {runtime} | {EXTRA[label]:.0%} | {one.verdict} | {_ratio(one)} |" for (runtime, label), one in found.items()
+    ]
+    missed = [f"{name_of(*names)}: {one.verdict}" for names, one in found.items() if one.verdict is not Verdict.SLOWER]
+    return head + "\n".join(lines), missed
+
+
+def _ratio(judgement: Judgement) -> str:
+    ratio = judgement.ratio
+    if ratio is None or ratio.low is None or ratio.high is None:
+        return "– | –"
+    return f"{ratio.value:.3f} × ({ratio.low:.3f}–{ratio.high:.3f}) | {ratio.rounds}"
+
+
+def _machine_of(run: Run) -> str:
+    return f"{machine_name(run.record.environment)}, {run.record.created_at[:10]}, {run.record.model.name} at fp32"
+
+
 def _equal(plan: Plan, name: str) -> list[Run]:
     names = [f"{name}-{number}" for number in range(1, plan.runs + 1)]
-    return _runs(plan, names, (TWIN,), plan.rounds, busy=name == "busy")
+    suite = _suite(plan.runtimes, (TWIN,), Bounds(plan.rounds, EQUAL_PRECISION_PERCENT), plan.budget_s)
+    return _runs(names, suite, busy=name == "busy")
 
 
-def _judgements(runs: Sequence[Run], plan: Plan, label: str) -> list[Judgement]:
+def _judgements(runs: Sequence[Run], runtimes: Sequence[str], label: str) -> list[Judgement]:
     """Each runtime of each run against its second name."""
-    return [_judged(run, runtime, label) for run in runs for runtime in plan.runtimes]
+    return [_judged(run, runtime, label) for run in runs for runtime in runtimes]
 
 
 def _judged(run: Run, runtime: str, label: str) -> Judgement:
@@ -126,16 +154,16 @@ def _judged(run: Run, runtime: str, label: str) -> Judgement:
     return judge([speed_ratio(run.launches, base, head)], bar)[0]
 
 
-def _runs(plan: Plan, names: Sequence[str], labels: Sequence[str], rounds: int, *, busy: bool) -> list[Run]:
+def _runs(names: Sequence[str], suite: str, *, busy: bool = False) -> list[Run]:
     folders = [RESULTS / f"real-study-{name}" for name in names]
     with tempfile.TemporaryDirectory() as scratch:
         environment = _environment(Path(scratch))
-        suite = Path(scratch) / "suite.toml"
-        suite.write_text(_suite(plan, labels, rounds), encoding="utf-8")
+        file = Path(scratch) / "suite.toml"
+        file.write_text(suite, encoding="utf-8")
         for folder in folders:
             if not (folder / END_FILE).exists():
                 with _one_core_busy() if busy else nullcontext():
-                    _measure(folder, suite, environment, Path(scratch))
+                    _measure(folder, file, environment, Path(scratch))
     return [read_run(folder) for folder in folders]
 
 
@@ -145,10 +173,11 @@ def _measure(folder: Path, suite: Path, environment: dict[str, str], scratch: Pa
     subprocess.run(command, env=environment, check=True)
 
 
-def _suite(plan: Plan, labels: Sequence[str], rounds: int) -> str:
-    names = [name for runtime in plan.runtimes for name in (runtime, *(name_of(runtime, label) for label in labels))]
+def _suite(runtimes: Sequence[str], labels: Sequence[str], bounds: Bounds, budget_s: float) -> str:
+    names = [name for runtime in runtimes for name in (runtime, *(name_of(runtime, label) for label in labels))]
     targets = [str(Target.of(name, "cpu", Precision.FP32)) for name in names]
-    return SUITE.format(targets=targets, budget_s=plan.budget_s, rounds=rounds)
+    precision = bounds.precision_percent
+    return SUITE.format(targets=targets, budget_s=budget_s, rounds=bounds.rounds, precision=precision)
 
 
 def _environment(scratch: Path) -> dict[str, str]:
