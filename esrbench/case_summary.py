@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from esrbench.codec import Value
-from esrbench.efficiency import efficiency, joules_per_mpix, output_mpix
+from esrbench.efficiency import efficiency, joules_per_mpix
 from esrbench.fidelity import psnr_db
-from esrbench.ratio import Ratio, paired_ratio
+from esrbench.ratio import paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload, is_software
 from esrbench.roofline import Bound
-from esrbench.rounds import Boundary, seconds_by_round, speed_ratio
+from esrbench.run_cases import launches_of, reference_case, throughput_by_round, workload_of
 from esrbench.runner import DeviceType
 from esrbench.stats import Estimate, estimate, median, percentile
 from esrbench.store import Run
@@ -101,7 +101,7 @@ class CaseSummary(Value, frozen=True, kw_only=True):
 
 
 def summarise(run: Run) -> tuple[CaseSummary, ...]:
-    """One row a case, in the run's order; the control case is no row, it is :func:`noise_floor`."""
+    """One row a case, in the run's order; the control case is no row, it is :func:`esrbench.run_cases.noise_floor`."""
     rows = tuple(_summary(run, case) for case in run.record.cases if not case.control)
     return tuple(_with_fitting_size(row, rows) if row.status is Status.OOM else row for row in rows)
 
@@ -118,47 +118,6 @@ def in_brief(ranked: Sequence[CaseSummary]) -> list[CaseSummary]:
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
     """Fastest first, then what has no rank: the most misleading status first, what never ran last."""
     return sorted(rows, key=_rank)
-
-
-def launches_of(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
-    """The case's launches, in order."""
-    return tuple(launch for launch in run.launches if launch.case == case)
-
-
-def workload_of(run: Run, case: Case) -> Workload:
-    """The workload that a case names."""
-    return next(workload for workload in run.record.workloads if workload.id == case.workload)
-
-
-def main_workloads(run: Run) -> tuple[Workload, ...]:
-    """Those that stand for the run: not a sweep's, unless there is no other; then its largest that was measured."""
-    own = tuple(workload for workload in run.record.workloads if not workload.sweep)
-    measured = {launch.case.workload for launch in run.launches if launch.status is Status.OK}
-    by_size = sorted(run.record.workloads, key=lambda each: (each.id in measured, each.tile_px**2 * each.batch))
-    return own or tuple(by_size[-1:])
-
-
-def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
-    """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
-    mpix = output_mpix(run.record, workload_of(run, case))
-    return {round_: mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
-
-
-def reference_case(run: Run, workload: str) -> Case:
-    """The case that speeds on ``workload`` are compared with."""
-    return Case(target=run.record.reference, workload=workload)
-
-
-def noise_floor(run: Run, boundary: Boundary = Boundary.IMAGE) -> Ratio | None:
-    """The speed of the control case over that of the same case under its own name: 1, but for noise.
-
-    None where there is no control case, or no round in which both were measured.
-    """
-    control = run.record.control
-    if control is None:
-        return None
-    twin = Case(target=control.target, workload=control.workload)
-    return speed_ratio(run.launches, twin, control, boundary)
 
 
 def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:

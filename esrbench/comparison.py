@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import msgspec
 
-from esrbench.case_summary import noise_floor
 from esrbench.codec import Value
 from esrbench.errors import UsageError
 from esrbench.likeness import Aspect, Difference, refuse_unlike
@@ -15,6 +14,7 @@ from esrbench.pairing import Axis, Pair, pairs_of, pairs_within
 from esrbench.ratio import Ratio, paired_ratio, unpaired_ratio
 from esrbench.record import Status
 from esrbench.rounds import Boundary
+from esrbench.run_cases import noise_floor
 from esrbench.side import UNITS, Side, sides_of, speeds_by_round
 from esrbench.store import Run
 from esrbench.verdict import Bar, Judgement, judge

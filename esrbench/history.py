@@ -5,12 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from esrbench.case_summary import CaseSummary, noise_floor, summarise, throughput_by_round, workload_of
+from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.compare import instruction_sets, machine_name
 from esrbench.likeness import Difference, differences
 from esrbench.ratio import Ratio, unpaired_ratio
 from esrbench.record import Case, Workload
+from esrbench.run_cases import noise_floor, throughput_by_round, workload_of
 from esrbench.store import Run
 from esrbench.target import Target
 from esrbench.verdict import Bar, Judgement, judge

@@ -1,4 +1,4 @@
-"""From a suite to a plan: which targets can run, their artifacts, the pixels. Nothing is measured here."""
+"""From a suite to a plan: artifacts, pixels, the record that a run begins with. Nothing is measured here."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,26 +11,27 @@ from esrbench import (
     attainable,
     command_target,
     environment,
-    picture_fidelity,
     plugins,
-    probe,
     provision,
+    roster,
+    suite_cases,
     workload,
     zoo,
 )
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import LocatedArtifact
+from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import UnavailableError, UsageError
+from esrbench.errors import UnavailableError
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
 from esrbench.provision import Say
-from esrbench.record import Attainable, Case, ModelRecord, RunRecord, Status, Workload
-from esrbench.runner import Availability, DeviceType
+from esrbench.record import Attainable, ModelRecord, RunRecord, Workload
+from esrbench.runner import Availability
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
-from esrbench.target import REFERENCE, Target, is_named
+from esrbench.target import REFERENCE, Target
 from esrbench.workload import PreparedWorkload
 
 
@@ -58,28 +59,17 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
     for command in suite.commands:
         command_target.check(command)
     model = zoo.open_rgb_model(suite.model)
-    workloads = (
-        tuple(_workload(plan, threads, model.spec.unshuffle) for plan in suite.plans)
-        if recorded is None
-        else _recorded_workloads(recorded, model.spec.unshuffle)
-    )
-    _check_commands(suite, [each.record for each in workloads])
+    workloads = _workloads(suite, threads, model.spec.unshuffle, recorded)
+    records = [each.record for each in workloads]
+    suite_cases.check_commands(suite, records)
     say("asking every runtime what it can run here")
-    asked = _asked(suite)
-    refused = {entry.target: _refusal(entry, suite) for entry in asked if not _runs(entry, suite)}
-    usable = [entry.target for entry in asked if _runs(entry, suite)]
-    if not usable or (_is_for_devices(suite) and usable == [REFERENCE]):
-        raise UnavailableError(f"none of the targets can run here: {_reasons(refused)}", "see esrbench doctor")
+    found = roster.ask(suite)
     commands = {command.target: command for command in suite.commands}
+    usable = [entry.target for entry in found.usable]
     artifacts, failed = provision.artifacts(suite.model, [*usable, REFERENCE], say, commands)
     if REFERENCE not in artifacts:
         raise UnavailableError(f"the reference {REFERENCE} has no artifact: {failed[REFERENCE].reason}")
-    targets = [entry.target for entry in asked]
-    measured = [
-        entry
-        for entry in asked
-        if entry.target in usable and entry.target in artifacts and entry.target not in commands
-    ]
+    measured = [entry for entry in found.usable if entry.target in artifacts and entry.target not in commands]
     record = RunRecord(
         esrbench_version=__version__,
         created_at=now(),
@@ -88,24 +78,20 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         budget_s=suite.budget_s,
         model=ModelRecord(name=model.name, spec=model.spec, weights_sha256=model.weights_sha256, source=model.source),
         reference=REFERENCE,
-        workloads=tuple(prepared.record for prepared in workloads),
-        cases=_cases(targets, [each.record for each in workloads], suite, _control(suite, usable)),
+        workloads=tuple(records),
+        cases=suite_cases.combine(suite, [entry.target for entry in found.asked], records, usable),
         environment=environment.describe(),
         settings=suite,
-        attainable=_attainable(suite, model.spec, workloads, measured, say) if recorded is None else (),
+        attainable=_attainable(suite, model.spec, records, measured, say) if recorded is None else (),
     )
     return Prepared(
         record=record,
-        refused=refused | {target: failed[target] for target in usable if target in failed},
+        refused=dict(found.refused) | {target: failed[target] for target in usable if target in failed},
         artifacts=artifacts,
-        software=frozenset(entry.target for entry in asked if entry.device_type is DeviceType.SOFTWARE),
+        software=found.software,
         workloads=workloads,
         suite=suite,
-        commands={
-            entry.target: command_target.locate(commands[entry.target], entry)
-            for entry in asked
-            if entry.usable and entry.target in commands
-        },
+        commands=_located(commands, found.usable),
     )
 
 
@@ -141,7 +127,7 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         cases=cases,
         refused={case: prepared.refused[case.target] for case in cases if case.target in prepared.refused},
         late=software,
-        once=frozenset(once | _launched_once(prepared.record, prepared.suite)),
+        once=frozenset(once | suite_cases.launched_once(prepared.record, prepared.suite)),
         candidates=_candidates(prepared),
         machine=prepared.record.environment,
     )
@@ -158,71 +144,28 @@ def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:
     return found
 
 
-def _launched_once(record: RunRecord, suite: Suite) -> set[Case]:
-    """A sweep beside workloads; and in a suite for devices the reference, whose CPU would take all rounds' time."""
-    swept = {each.id for each in record.workloads if each.sweep}
-    alone = len(swept) == len(record.workloads)
+def _located(commands: Mapping[Target, Command], usable: Sequence[Availability]) -> dict[Target, LocatedCommand]:
     return {
-        case
-        for case in record.cases
-        if (case.workload in swept and not alone) or (case.target == REFERENCE and _is_for_devices(suite))
+        entry.target: command_target.locate(commands[entry.target], entry)
+        for entry in usable
+        if entry.target in commands
     }
 
 
-def _cases(
-    targets: Sequence[Target], workloads: Sequence[Workload], suite: Suite, control: Target | None
-) -> tuple[Case, ...]:
-    """Every target on every workload, a sweep's on those of the sweep; and the control on the first workload."""
-    commands = {command.target for command in suite.commands}
-    cases = [
-        Case(target=target, workload=workload.id)
-        for workload in workloads
-        for target in targets
-        if not workload.sweep or suite.sweep is None or is_named(target, suite.sweep.targets)
-        if target not in commands or _suits_commands(workload)
-    ]
-    twin = Case(target=control or REFERENCE, workload=workloads[0].id)
-    if control is not None and twin in cases:
-        cases.insert(cases.index(twin) + 1, msgspec.structs.replace(twin, control=True))
-    return tuple(cases)
-
-
-def _check_commands(suite: Suite, workloads: Sequence[Workload]) -> None:
-    """Refuse a command that no workload suits, or whose borders leave nothing of a picture to compare."""
-    suited = [each for each in workloads if _suits_commands(each)]
-    for command in suite.commands:
-        if not suited:
-            raise UsageError(f"command {command.target} draws a picture a call; give it a workload with --batch 1")
-        for each in suited:
-            picture_fidelity.check_border(each.height_px, each.width_px, command.border_px)
-
-
-def _suits_commands(workload: Workload) -> bool:
-    """Whether a call draws what a pass does: a command knows no batches, so there is nothing to sweep, or to fill."""
-    return not workload.sweep and workload.copies == 1
-
-
-def _control(suite: Suite, usable: Sequence[Target]) -> Target | None:
-    """What is measured twice: the reference, with whose noise every speed-up is made.
-
-    Where a suite is for devices it is the first target on one: they, and not the reference's CPU, are what it compares.
-    Without a second round there is nothing to tell apart.
-    """
-    if not suite.control or suite.max_rounds < 2 or not usable:
-        return None
-    if REFERENCE in usable and not _is_for_devices(suite):
-        return REFERENCE
-    return next((target for target in usable if target != REFERENCE), usable[0])
-
-
 def _attainable(
-    suite: Suite, spec: NetworkSpec, workloads: Sequence[PreparedWorkload], measured: Sequence[Availability], say: Say
+    suite: Suite, spec: NetworkSpec, workloads: Sequence[Workload], measured: Sequence[Availability], say: Say
 ) -> tuple[Attainable, ...]:
     """What the devices can reach; a run that goes on keeps what was probed when it began."""
     if not suite.roofline:
         return ()
     say("probing what each device can reach")
-    return attainable.probe(spec, [each.record for each in workloads], measured, workloads[0].record.threads)
+    return attainable.probe(spec, workloads, measured, workloads[0].threads)
+
+
+def _workloads(suite: Suite, threads: int, multiple: int, recorded: Run | None) -> tuple[PreparedWorkload, ...]:
+    if recorded is not None:
+        return _recorded_workloads(recorded, multiple)
+    return tuple(_workload(plan, threads, multiple) for plan in suite.plans)
 
 
 def _recorded_workloads(run: Run, multiple: int) -> tuple[PreparedWorkload, ...]:
@@ -231,27 +174,6 @@ def _recorded_workloads(run: Run, multiple: int) -> tuple[PreparedWorkload, ...]
     return tuple(
         workload.load(record, writer.input_picture(record.id), multiple=multiple) for record in run.record.workloads
     )
-
-
-def _asked(suite: Suite) -> tuple[Availability, ...]:
-    """What is known of each target that the suite asks for."""
-    commands = {command.target for command in suite.commands}
-    targets = [target for text in suite.targets if (target := Target(text)) not in commands]
-    for target in targets:
-        plugins.runner(target.runtime)
-    named = sorted({target.runtime for target in targets})
-    probed = probe.ask(named if suite.targets else plugins.runner_names(on_request=suite.on_request))
-    if suite.targets:
-        found = tuple(probed.of(target) for target in dict.fromkeys(targets))
-    else:
-        wanted = (entry for entry in probed.targets if entry.target == REFERENCE or _is_wanted(entry.target, suite))
-        found = tuple(wanted)
-    return (*found, *(command_target.availability(command, probed.targets) for command in suite.commands))
-
-
-def _is_wanted(target: Target, suite: Suite) -> bool:
-    on_device = not suite.devices or target.device_kind in suite.devices
-    return on_device and is_named(target, suite.only)
 
 
 def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorkload:
@@ -267,31 +189,3 @@ def _workload(plan: WorkloadPlan, threads: int, multiple: int) -> PreparedWorklo
         min_batches=plan.min_batches,
         sweep=plan.sweep,
     )
-
-
-def _runs(entry: Availability, suite: Suite) -> bool:
-    """Whether to launch it: a suite for kinds of devices does not wait for software that pretends to be one."""
-    by_name = entry.target in {command.target for command in suite.commands}
-    return entry.usable and (by_name or not (_is_for_devices(suite) and entry.device_type is DeviceType.SOFTWARE))
-
-
-def _is_for_devices(suite: Suite) -> bool:
-    return bool(suite.devices) and not suite.targets
-
-
-def _refusal(entry: Availability, suite: Suite) -> Refusal:
-    if entry.usable:
-        return Refusal(
-            status=Status.UNAVAILABLE,
-            reason=f"its device, {entry.device_name}, is software; suite {suite.name!r} is for real devices",
-            remedy=f"measure it with --target {entry.target}",
-        )
-    return Refusal(status=Status.UNAVAILABLE, reason=entry.reason or "not usable here", remedy=entry.remedy)
-
-
-def _reasons(refused: Mapping[Target, Refusal]) -> str:
-    """Each reason once, with the targets that it holds for."""
-    targets: dict[str, list[Target]] = {}
-    for target, refusal in refused.items():
-        targets.setdefault(refusal.reason, []).append(target)
-    return "; ".join(f"{reason} ({', '.join(named)})" for reason, named in targets.items())

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from esrbench.case_summary import CaseSummary, launches_of, summarise, throughput_by_round
+from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.record import Case, Status
 from esrbench.rounds import Boundary, level, seconds_by_round
+from esrbench.run_cases import launches_of, throughput_by_round
 from esrbench.store import Run
 
 UNITS = {Boundary.IMAGE: "Mpix/s", Boundary.TILE: "ms", Boundary.COLD: "s"}

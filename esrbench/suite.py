@@ -145,6 +145,11 @@ class Suite(Value, frozen=True, kw_only=True):
         own = {plan.id for plan in self.workloads}
         return (*self.workloads, *(plan for plan in (self.sweep.plans() if self.sweep else ()) if plan.id not in own))
 
+    @property
+    def is_for_devices(self) -> bool:
+        """Whether it compares kinds of device: its reference, on the CPU, is launched once."""
+        return bool(self.devices) and not self.targets
+
 
 def _check_min_batches(count: int) -> None:
     if count < 1:

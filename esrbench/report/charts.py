@@ -8,7 +8,7 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from esrbench.case_summary import CaseSummary, main_workloads, ranking, summarise
+from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.report.palette import Theme
 from esrbench.report.panels import (
     draw_efficiency,
@@ -19,6 +19,7 @@ from esrbench.report.panels import (
     draw_warmup,
     has_efficiency,
 )
+from esrbench.run_cases import main_workloads
 from esrbench.store import Run
 
 Draw = Callable[[Axes, Run, Sequence[CaseSummary], Theme], None]

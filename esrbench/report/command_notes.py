@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from esrbench.case_summary import CaseSummary, launches_of, workload_of
+from esrbench.case_summary import CaseSummary
 from esrbench.record import Case, LaunchRecord
+from esrbench.run_cases import launches_of, workload_of
 from esrbench.stats import median
 from esrbench.store import Run
 from esrbench.wording import seconds, significant

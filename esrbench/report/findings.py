@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from esrbench.advice import advice
-from esrbench.case_summary import CaseSummary, noise_floor, reference_case, throughput_by_round
+from esrbench.case_summary import CaseSummary
 from esrbench.measure import MIN_STEADY_TILES
 from esrbench.record import NewShape, Warmup
 from esrbench.report.command_notes import command_notes
 from esrbench.report.tunings import tuning_notes
+from esrbench.run_cases import noise_floor, reference_case, throughput_by_round
 from esrbench.stats import spread
 from esrbench.store import Run
 from esrbench.target import Target
@@ -104,9 +105,7 @@ def _unsettled(run: Run) -> str | None:
     found = _mostly(run, lambda warmup: None if _is_short(warmup) else not warmup.steady)
     if not found:
         return None
-    return (
-        f"In most launches the warm-up ended with its time, tiles still varying by more than 2 %: {', '.join(found)}."
-    )
+    return f"Most warm-ups ended with their time, tiles still varying by more than 2 %: {', '.join(found)}."
 
 
 def _hardly_warm(run: Run) -> str | None:
@@ -115,8 +114,8 @@ def _hardly_warm(run: Run) -> str | None:
     if not found:
         return None
     return (
-        f"In most launches the warm-up ended with its time after fewer than {MIN_STEADY_TILES} tiles of a shape, too "
-        f"few to tell whether they were steady: {', '.join(found)}."
+        f"Most warm-ups ended with their time after fewer than {MIN_STEADY_TILES} tiles of a shape, too few to tell "
+        f"whether they were steady: {', '.join(found)}."
     )
 
 
@@ -143,11 +142,11 @@ def _new_shapes(run: Run) -> list[str]:
     said: dict[tuple[str, str], list[str]] = {}
     for target, shapes in found.items():
         late = next((shape.reason for shape in shapes if shape.first_ns and shape.reason), None)
-        if late:
-            said.setdefault(("Measured, and then not all went well", late), []).append(run.label(target))
-        elif shapes[0].reason and not any(shape.first_ns for shape in shapes):
-            reason = shapes[0].reason.replace(f"{target}: ", "")  # it is named beside the reason
-            said.setdefault(("No new shape was timed", reason), []).append(run.label(target))
+        never = None if any(shape.first_ns for shape in shapes) else shapes[0].reason
+        what = "Measured, and then not all went well" if late else "No new shape was timed"
+        if reason := late or never:
+            reason = reason.replace(f"{target}: ", "")  # it is named beside the reason
+            said.setdefault((what, reason), []).append(run.label(target))
     return [f"{what} for {', '.join(targets)}: {reason}." for (what, reason), targets in said.items()]
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from esrbench.artifact import Artifact
-from esrbench.case_summary import CaseSummary, launches_of, main_workloads, ranking, summarise
+from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer
 from esrbench.history import History
 from esrbench.record import Attainable, Case, RunRecord
@@ -25,6 +25,7 @@ from esrbench.report.pictures import WorkloadPictures, workload_pictures
 from esrbench.report.quiet import NoiseTable, noise_table
 from esrbench.report.tunings import TuningRow, tuning_rows
 from esrbench.roofline import ridge
+from esrbench.run_cases import launches_of, main_workloads
 from esrbench.runner import Placement
 from esrbench.store import Run
 from esrbench.wording import NOT_MEASURED, decibel, significant

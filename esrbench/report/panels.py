@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from esrbench.case_summary import CaseSummary, launches_of
+from esrbench.case_summary import CaseSummary
 from esrbench.record import Case
 from esrbench.report.labels import Point, label_points
 from esrbench.report.palette import Theme, runtime_colours
+from esrbench.run_cases import launches_of
 from esrbench.store import Run
 from esrbench.target import Precision
 from esrbench.wording import megabytes, significant, times

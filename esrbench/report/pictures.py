@@ -10,8 +10,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from esrbench import images
-from esrbench.case_summary import CaseSummary, launches_of
+from esrbench.case_summary import CaseSummary
 from esrbench.record import Case, Fidelity, Workload
+from esrbench.run_cases import launches_of
 from esrbench.store import Run
 
 Pixels = npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from esrbench import command_target, prepare, suite
+from esrbench import command_target, suite
 from esrbench.command import Command
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.processor import cpu_name
@@ -146,10 +146,3 @@ def test_a_command_is_read_from_a_suite_file(tmp_path) -> None:
     assert read == command(
         device="vulkan", precision=Precision.FP16, software=True, border_px=8, environment={"A": "b"}
     )
-
-
-def test_a_command_on_a_software_device_is_measured_in_a_suite_for_devices_too() -> None:
-    gpu = suite.override(suite.load("gpu"), suite.Overrides(commands=(command(device="vulkan"),)))
-    known = Availability(target=Target("mine@vulkan:fp32"), usable=True, device_type=DeviceType.SOFTWARE)
-    assert prepare._runs(known, gpu)
-    assert not prepare._runs(LLVMPIPE, gpu)

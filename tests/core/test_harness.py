@@ -8,11 +8,12 @@ import pytest
 from recorded import workload
 from staged import Stage
 
-from esrbench.case_summary import noise_floor, summarise
+from esrbench.case_summary import summarise
 from esrbench.errors import OutputError, UnavailableError
 from esrbench.harness import HUNG_FACTOR, MIN_HUNG_S
 from esrbench.launcher import Interrupted
 from esrbench.record import Case, Status
+from esrbench.run_cases import noise_floor
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE, Target
 

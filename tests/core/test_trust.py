@@ -69,7 +69,7 @@ def test_a_warm_up_that_never_settled_is_said(tmp_path):
 def test_a_warm_up_too_short_to_tell_is_said(tmp_path):
     launches = [with_warmup(TORCH, 9, 9, 9, steady=True), with_warmup(NCNN, 9, 8, steady=False)]
     run = write_run(tmp_path / "run", launches)
-    (note,) = [note for note in noise_notes(run, summarise(run)) if "warm-up" in note]
+    (note,) = [note for note in noise_notes(run, summarise(run)) if "arm-up" in note]
     assert "after fewer than 3 tiles of a shape, too few to tell" in note
     assert note.endswith(f": {NCNN}.")
 
