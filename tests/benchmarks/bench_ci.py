@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, NamedTuple, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import typer
 
@@ -34,6 +34,9 @@ SUITE = Path(__file__).with_name("ci.toml")
 GATES = ("slower:3%", "vanished", "wrong", "memory:10%", "size:1%", "nodes")
 ALWAYS = ("rounds",)  # with other gates too: what was launched less often has not passed them
 WRONG_PICTURE = 1  # of esrbench bench: recorded, and judged by the gate; a traceback ends with the same code
+
+ROUNDS, MAX_ROUNDS = 6, 30
+"""Six give a distribution-free interval."""
 
 BLOCK = 2
 """Further rounds come in twos, one with each order; it is looked at the verdicts after both."""
@@ -64,8 +67,8 @@ def main(
     base: Annotated[str, typer.Option(help="Commit to compare with.")] = "origin/main",
     rounds: Annotated[
         int, typer.Option(min=2, help="Of each side, at least; six give a distribution-free interval.")
-    ] = 6,
-    max_rounds: Annotated[int, typer.Option(help="Of each side, at most, while a verdict is unclear.")] = 30,
+    ] = ROUNDS,
+    max_rounds: Annotated[int, typer.Option(help="Of each side, at most, while a verdict is unclear.")] = MAX_ROUNDS,
     minutes: Annotated[float, typer.Option(help="No round beyond --rounds is begun that would end after these.")] = 25,
     suite: Annotated[Path, typer.Option(help="What to measure.")] = SUITE,
     out: Annotated[Path | None, typer.Option(help="Folder for both runs. Default: results/ci-<date and time>.")] = None,
@@ -112,10 +115,15 @@ def _measure_in_turns(sides: Sequence[Side], suite: Path, rounds: int, most: int
         for round_ in range(done, upto):
             if round_ >= rounds and _has_ended(sides):
                 return
-            for side in sides if round_ % 2 == 0 else reversed(sides):
+            for side in in_turns(sides, round_):
                 _measure(side, suite, round_)
         block_s = (time.monotonic() - block_begin_s) / (upto - done) * BLOCK
         done = upto
+
+
+def in_turns(sides: Sequence[Any], round_: int) -> Sequence[Any]:
+    """The order of the sides in a round: ABBA."""
+    return sides if round_ % 2 == 0 else sides[::-1]
 
 
 def _go_on(sides: Sequence[Side], done: int, most: int, left_s: float, block_s: float) -> bool:

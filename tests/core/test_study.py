@@ -47,6 +47,32 @@ def test_the_same_seed_gives_the_same_judgement() -> None:
     assert _compared("gaussian", 1.0, 10, 7) == _compared("gaussian", 1.0, 10, 7)
 
 
+def test_a_job_of_equal_code_passes_and_one_that_made_a_target_slower_names_it() -> None:
+    from gate_study import SLOWED, job
+
+    for seed in range(3):
+        equal, slowed = (job("drifting", 30, longer, seed) for longer in (1.0, 1.10))
+        assert not equal.fails()
+        assert slowed.named() == {SLOWED}
+        assert equal.rounds in range(6, 31, 2)
+
+
+def test_a_job_ends_when_nothing_is_unclear_or_its_rounds_are_used_up() -> None:
+    from gate_study import job
+
+    few, many = (job("gaussian", most, 1.0, 1) for most in (6, 30))
+    assert few.is_unclear
+    assert few.rounds == 6
+    assert many.rounds > 6
+    assert many.rounds == 30 or not many.is_unclear
+
+
+def test_the_same_seed_gives_the_same_job() -> None:
+    from gate_study import job
+
+    assert job("bimodal", 12, 1.05, 7) == job("bimodal", 12, 1.05, 7)
+
+
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:
     from document import fill
 
@@ -70,5 +96,5 @@ def test_a_table_without_its_marks_is_refused_and_the_document_stays(tmp_path: P
 
 def test_the_document_has_a_place_for_every_table_of_the_study() -> None:
     text = (BENCHMARKS.parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
-    for name in ("verdicts", "coverage", "tables", "launches", "real"):
+    for name in ("verdicts", "coverage", "tables", "gate", "launches", "real slowed", "real equal"):
         assert text.count(f"<!-- study {name}: begin -->") == text.count(f"<!-- study {name}: end -->") == 1
