@@ -11,8 +11,8 @@ from esrbench.codec import Value
 from esrbench.errors import UsageError
 from esrbench.likeness import Aspect, Difference, refuse_unlike
 from esrbench.pairing import Axis, Pair, pairs_of, pairs_within
-from esrbench.ratio import Ratio, paired_ratio, unpaired_ratio
-from esrbench.record import Status
+from esrbench.ratio import Ratio, paired_ratio, unpaired_ratios
+from esrbench.record import Case, Status
 from esrbench.rounds import Boundary
 from esrbench.run_cases import noise_floor
 from esrbench.side import UNITS, Side, sides_of, speeds_by_round
@@ -121,7 +121,11 @@ def _compared(
     sides = [(side_of_base(pair.base), side_of_head(pair.head)) for pair in pairs]
     presences = [_presence(*both) for both in sides]
     compared = [place for place, presence in enumerate(presences) if presence is Presence.BOTH]
-    ratios = [_ratio(base, head, pairs[place], boundary, paired=paired) for place in compared]
+    speeds = (
+        _speeds(base, [pairs[place].base for place in compared], boundary),
+        _speeds(head, [pairs[place].head for place in compared], boundary),
+    )
+    ratios = [paired_ratio(*both) for both in zip(*speeds, strict=True)] if paired else unpaired_ratios(*speeds)
     judgements = dict(zip(compared, judge(ratios, bar), strict=True))
     return Comparison(
         base=base.name,
@@ -136,17 +140,15 @@ def _compared(
             Row(name=pair.name, presence=presence, base=both[0], head=both[1], judgement=judgements.get(place))
             for place, (pair, presence, both) in enumerate(zip(pairs, presences, sides, strict=True))
         ),
-        notes=(*_notes(runs, paired=paired), *(_control(run, floor) for run, floor in floors)),
+        notes=(
+            *_notes(runs, paired=paired, several=len(compared) > 1),
+            *(_control(run, floor) for run, floor in floors),
+        ),
     )
 
 
-def _ratio(base: Run, head: Run, pair: Pair, boundary: Boundary, *, paired: bool) -> Ratio | None:
-    if pair.base is None or pair.head is None:
-        return None
-    base_speeds, head_speeds = speeds_by_round(base, pair.base, boundary), speeds_by_round(head, pair.head, boundary)
-    if paired:
-        return paired_ratio(base_speeds, head_speeds)
-    return unpaired_ratio(list(base_speeds.values()), list(head_speeds.values()))
+def _speeds(run: Run, cases: Iterable[Case | None], boundary: Boundary) -> list[dict[int, float]]:
+    return [speeds_by_round(run, case, boundary) if case else {} for case in cases]
 
 
 def _presence(base: Side, head: Side) -> Presence:
@@ -157,7 +159,11 @@ def _presence(base: Side, head: Side) -> Presence:
     return Presence.WRONG if head.status is Status.WRONG else Presence.VANISHED
 
 
-def _notes(runs: Sequence[Run], *, paired: bool) -> tuple[str, ...]:
+_BEYOND_THE_MACHINE = "A difference is claimed where the case also differs from the others by it"
+_ALONE = "With one case there is nothing to tell the machine from the code by"
+
+
+def _notes(runs: Sequence[Run], *, paired: bool, several: bool) -> tuple[str, ...]:
     """What a reader must know; runs that took turns are paused after every round, and have no end for that reason."""
     paused = () if paired and len(runs) > 1 else tuple(run for run in runs if run.end is None)
     notes = [f"{run.name} has no end on record: it was paused or cut short" for run in paused]
@@ -170,8 +176,8 @@ def _notes(runs: Sequence[Run], *, paired: bool) -> tuple[str, ...]:
     if not paired:
         notes.append(
             f"not paired: {' and '.join(f'{run.name} ({run.record.created_at})' for run in runs)} did not take turns, "
-            "so what happened to the machine between them counts as a difference; Welch's interval on the logarithms "
-            "of the launches"
+            "so what happened to the machine between them is in every ratio; Welch's interval on the logarithms of the "
+            f"launches. {_BEYOND_THE_MACHINE if several else _ALONE}"
         )
     return tuple(notes)
 

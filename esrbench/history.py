@@ -9,7 +9,7 @@ from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.compare import instruction_sets, machine_name
 from esrbench.likeness import Difference, differences
-from esrbench.ratio import Ratio, unpaired_ratio
+from esrbench.ratio import Ratio, unpaired_ratios
 from esrbench.record import Case, Workload
 from esrbench.run_cases import noise_floor, throughput_by_round, workload_of
 from esrbench.store import Run
@@ -81,7 +81,7 @@ def _history(runs: Sequence[Run], names: Mapping[str, int]) -> History:
     before = [None, *runs[:-1]]
     found = [_series(runs, key) for key in dict.fromkeys(key for run in runs for key in _keys(run))]
     found = sorted((each for each in found if _last(each) is not None), key=_rank)
-    changes = judge([_change(runs, each) for each in found], _bar(runs[-2:]))
+    changes = judge(_changes(runs, found), _bar(runs[-2:]))
     facts = runs[-1].record.environment
     name = machine_name(facts)
     return History(
@@ -139,16 +139,19 @@ def _series(runs: Sequence[Run], key: Key) -> Series:
     )
 
 
-def _change(runs: Sequence[Run], series: Series) -> Ratio | None:
+def _changes(runs: Sequence[Run], found: Sequence[Series]) -> list[Ratio | None]:
     """The newest run's speed over that of the run before: two runs, one after the other, so never paired."""
-    if not series.points[-1].continues or series.points[-1].at != len(runs) - 1:
-        return None
+    continued = [each for each in found if each.points[-1].continues and each.points[-1].at == len(runs) - 1]
+    base, head = ([_speeds(run, each) for each in continued] for run in runs[-2:])
+    ratios = unpaired_ratios(base, head)
+    return [ratios[continued.index(each)] if each in continued else None for each in found]
+
+
+def _speeds(run: Run, series: Series) -> dict[int, float]:
+    """Round → megapixels a second."""
     key = series.model, series.target, series.tile_px, series.batch
-    speeds = []
-    for run in runs[-2:]:
-        row = next(row for row in summarise(run) if _key(run, row) == key)
-        speeds.append(list(throughput_by_round(run, Case(target=row.target, workload=row.workload)).values()))
-    return unpaired_ratio(*speeds)
+    row = next(row for row in summarise(run) if _key(run, row) == key)
+    return throughput_by_round(run, Case(target=row.target, workload=row.workload))
 
 
 def _point(at: int, row: CaseSummary, *, continues: bool) -> Point:

@@ -63,16 +63,27 @@ def judge(ratios: Sequence[Ratio | None], bar: Bar) -> tuple[Judgement, ...]:
 
 
 def verdict_of(ratio: Ratio, bar: Bar, p_value: float | None) -> Verdict:
-    """What may be said of one ratio; ``p_value`` is corrected for the comparisons made with it."""
+    """What may be said of one ratio; ``p_value`` is corrected for the comparisons made with it.
+
+    Of two runs made one after the other the ratio among the other cases has to say so too: it alone knows the machine.
+    """
     if ratio.low is None or ratio.high is None:
         return Verdict.UNCLEAR
-    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth:
+    beyond = [_beyond(each, bar) for each in (ratio, ratio.among or ratio)]
+    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth and beyond[1] is None:
         return Verdict.SAME
-    if p_value is None or p_value > 1 - CONFIDENCE or ratio.size <= bar.claim:
+    if p_value is None or p_value > 1 - CONFIDENCE or beyond[0] is None or beyond[0] is not beyond[1]:
         return Verdict.UNCLEAR
+    return beyond[0]
+
+
+def _beyond(ratio: Ratio, bar: Bar) -> Verdict | None:
+    """What one interval alone would claim."""
+    if ratio.low is None or ratio.high is None or ratio.size <= bar.claim:
+        return None
     if ratio.low > 1:
         return Verdict.FASTER
-    return Verdict.SLOWER if ratio.high < 1 else Verdict.UNCLEAR
+    return Verdict.SLOWER if ratio.high < 1 else None
 
 
 def holm(p_values: Sequence[float | None]) -> tuple[float | None, ...]:
@@ -99,8 +110,21 @@ def _more_rounds(ratio: Ratio, bar: Bar, comparisons: int) -> int | None:
     """How many further rounds would settle it, if they are like those so far and the ratio stays where it is."""
     if ratio.low is None or ratio.high is None:
         return max(1, MIN_STOP_ROUNDS - ratio.rounds)
-    size, edge = math.log1p(ratio.size), math.log1p(bar.worth)
     claimed = ratio.size > bar.claim
+    if ratio.among is None:
+        return _more_of(ratio, bar, comparisons, claimed=claimed)
+    among_claimed = ratio.among.size > bar.claim
+    if claimed is not among_claimed or (claimed and (ratio.value > 1) is not (ratio.among.value > 1)):
+        return None  # the machine moved between the runs: no rounds undo that
+    mores = [_more_of(each, bar, comparisons, claimed=claimed) for each in (ratio, ratio.among)[: 1 + claimed]]
+    return None if None in mores else max(more for more in mores if more is not None)
+
+
+def _more_of(ratio: Ratio, bar: Bar, comparisons: int, *, claimed: bool) -> int | None:
+    """Of one interval: until it excludes 1, or lies within what is not worth reporting."""
+    if ratio.low is None or ratio.high is None:
+        return None
+    size, edge = math.log1p(ratio.size), math.log1p(bar.worth)
     reach = size if claimed else edge - size  # how far the interval may reach
     confidence = 1 - (1 - CONFIDENCE) / comparisons if claimed else CONFIDENCE
     half_width = math.log(ratio.high / ratio.low) / 2

@@ -15,6 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import Annotated, Any, NamedTuple
 
 import typer
+from apart_study import apart
 from document import DOCS, fill
 from estimators import METHODS, PASSES_UNDER, STATISTICS, logs_of, ratio_of, rounds_of
 from fake_runs import fake_run
@@ -77,6 +78,7 @@ def main(
                 "coverage": coverage(intervals, pool.map),
                 "tables": tables(intervals // 4, pool.map),
                 "gate": gate(comparisons // 2, pool.map),
+                "apart": apart(comparisons, pool.map),
                 "launches": launches(intervals, pool.map),
             }
     for finding in findings.values():

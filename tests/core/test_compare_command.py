@@ -49,7 +49,7 @@ def test_two_runs_are_compared_in_a_table_worst_first_that_fits_a_terminal(compa
     assert list(rows) == [NCNN, FAST, TORCH]
     assert "vanished" in rows[NCNN]
     assert "-9.1% (-" in rows[FAST]
-    assert "same" in rows[TORCH]
+    assert "unclear" in rows[TORCH]  # of two cases of which one moved, either or the machine may have
     assert f"{NCNN}: ok → crashed: killed by | SIGSEGV" in done.stdout
 
 

@@ -52,6 +52,36 @@ def test_of_two_runs_one_after_the_other_the_drift_is_in_the_interval_and_the_re
     assert any("not paired" in note and "Welch" in note for note in found.notes)
 
 
+def test_a_machine_that_became_slower_between_two_runs_is_no_slower_code(tmp_path: Path) -> None:
+    base = run_of(tmp_path / "base", {TORCH: QUIET, FAST: scaled(QUIET, 0.5), NCNN: scaled(QUIET, 0.8)})
+    slower = {TORCH: scaled(QUIET, 1.2), FAST: scaled(QUIET, 0.6), NCNN: scaled(QUIET, 0.96)}
+    found = compare_runs(base, run_of(tmp_path / "head", slower, from_minute=60))
+    assert set(verdicts(found).values()) == {Verdict.UNCLEAR}
+    assert all(row.judgement and row.judgement.more_rounds is None for row in found.rows)
+    assert any("where the case also differs from the others" in note for note in found.notes)
+
+
+def test_code_that_became_slower_between_two_runs_is_found_on_a_machine_that_did_so_too(tmp_path: Path) -> None:
+    base = run_of(tmp_path / "base", {TORCH: QUIET, FAST: scaled(QUIET, 0.5), NCNN: scaled(QUIET, 0.8)})
+    slower = {TORCH: scaled(QUIET, 1.1), FAST: scaled(QUIET, 0.55), NCNN: scaled(QUIET, 1.0)}
+    found = compare_runs(base, run_of(tmp_path / "head", slower, from_minute=60))
+    assert verdicts(found) == {TORCH: Verdict.UNCLEAR, FAST: Verdict.UNCLEAR, NCNN: Verdict.SLOWER}
+
+
+def test_slower_code_that_a_faster_machine_hides_is_not_the_same(tmp_path: Path) -> None:
+    base = run_of(tmp_path / "base", {TORCH: QUIET, FAST: scaled(QUIET, 0.5), NCNN: scaled(QUIET, 0.8)})
+    hidden = {TORCH: scaled(QUIET, 0.9), FAST: scaled(QUIET, 0.45), NCNN: scaled(QUIET, 0.8)}
+    found = compare_runs(base, run_of(tmp_path / "head", hidden, from_minute=60))
+    assert verdicts(found)[NCNN] is Verdict.UNCLEAR
+
+
+def test_two_runs_of_a_single_case_say_that_nothing_tells_the_machine_from_the_code(tmp_path: Path) -> None:
+    base = run_of(tmp_path / "base", {TORCH: QUIET})
+    found = compare_runs(base, run_of(tmp_path / "head", {TORCH: scaled(QUIET, 1.2)}, from_minute=60))
+    assert verdicts(found) == {TORCH: Verdict.SLOWER}
+    assert any("nothing to tell the machine from the code" in note for note in found.notes)
+
+
 def test_runs_that_overlap_without_taking_turns_are_not_paired(tmp_path: Path) -> None:
     base = run_of(tmp_path / "base", {TORCH: QUIET})
     assert not took_turns(base, run_of(tmp_path / "later", {TORCH: QUIET}, from_minute=1.5))

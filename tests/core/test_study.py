@@ -73,6 +73,14 @@ def test_the_same_seed_gives_the_same_job() -> None:
     assert job("bimodal", 12, 1.05, 7) == job("bimodal", 12, 1.05, 7)
 
 
+def test_two_runs_apart_are_not_told_apart_by_what_a_drifting_machine_did_between_them() -> None:
+    from apart_study import compared
+
+    found = [compared("drifting", 1.0, seed) for seed in range(5)]
+    assert any(one.alone for one in found)
+    assert not any(one.among for one in found)
+
+
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:
     from document import fill
 
@@ -96,5 +104,5 @@ def test_a_table_without_its_marks_is_refused_and_the_document_stays(tmp_path: P
 
 def test_the_document_has_a_place_for_every_table_of_the_study() -> None:
     text = (BENCHMARKS.parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
-    for name in ("verdicts", "coverage", "tables", "gate", "launches", "real slowed", "real equal"):
+    for name in ("verdicts", "coverage", "tables", "gate", "apart", "launches", "real slowed", "real equal"):
         assert text.count(f"<!-- study {name}: begin -->") == text.count(f"<!-- study {name}: end -->") == 1
