@@ -53,6 +53,17 @@ def test_two_runs_are_compared_in_a_table_worst_first_that_fits_a_terminal(compa
     assert f"{NCNN}: ok → crashed: killed by | SIGSEGV" in done.stdout
 
 
+def test_what_changed_as_all_others_did_is_unclear_and_says_by_how_much_it_differs(tmp_path: Path) -> None:
+    for name, factor, minute in (("before", 1.0, 0), ("after", 1.1, 30)):
+        run_of(tmp_path / name, {TORCH: scaled(QUIET, factor), FAST: scaled(QUIET, factor / 2)}, from_minute=minute)
+    done = CliRunner().invoke(
+        app, ["compare", str(tmp_path / "before"), str(tmp_path / "after"), "--fail-on", "slower"]
+    )
+    assert done.exit_code == 0, done.output
+    text = " ".join(done.stdout.split())
+    assert f"changed as the others did, by the machine or by what they share; against the others: {TORCH} +0.0%" in text
+
+
 def test_a_gate_that_does_not_hold_is_exit_code_one_and_says_why(compare: Compare) -> None:
     done = compare("base", "head", "--fail-on", "slower:3%")
     assert done.exit_code == 1
