@@ -7,11 +7,12 @@ from itertools import pairwise
 
 import msgspec
 
+from esrbench.among import ratios_apart
 from esrbench.codec import Value
 from esrbench.errors import UsageError
 from esrbench.likeness import Aspect, Difference, refuse_unlike
 from esrbench.pairing import Axis, Pair, pairs_of, pairs_within
-from esrbench.ratio import Ratio, paired_ratio, unpaired_ratios
+from esrbench.ratio import Ratio, paired_ratio
 from esrbench.record import Case, Status
 from esrbench.rounds import Boundary
 from esrbench.run_cases import noise_floor
@@ -125,7 +126,7 @@ def _compared(
         _speeds(base, [pairs[place].base for place in compared], boundary),
         _speeds(head, [pairs[place].head for place in compared], boundary),
     )
-    ratios = [paired_ratio(*both) for both in zip(*speeds, strict=True)] if paired else unpaired_ratios(*speeds)
+    ratios = [paired_ratio(*both) for both in zip(*speeds, strict=True)] if paired else ratios_apart(*speeds)
     judgements = dict(zip(compared, judge(ratios, bar), strict=True))
     return Comparison(
         base=base.name,
@@ -141,14 +142,14 @@ def _compared(
             for place, (pair, presence, both) in enumerate(zip(pairs, presences, sides, strict=True))
         ),
         notes=(
-            *_notes(runs, paired=paired, several=len(compared) > 1),
+            *_notes(runs, paired=paired, compared=len(compared)),
             *(_control(run, floor) for run, floor in floors),
         ),
     )
 
 
 def _speeds(run: Run, cases: Iterable[Case | None], boundary: Boundary) -> list[dict[int, float]]:
-    return [speeds_by_round(run, case, boundary) if case else {} for case in cases]
+    return [speeds_by_round(run, case, boundary) for case in cases if case is not None]
 
 
 def _presence(base: Side, head: Side) -> Presence:
@@ -159,11 +160,16 @@ def _presence(base: Side, head: Side) -> Presence:
     return Presence.WRONG if head.status is Status.WRONG else Presence.VANISHED
 
 
-_BEYOND_THE_MACHINE = "A difference is claimed where the case also differs from the others by it"
-_ALONE = "With one case there is nothing to tell the machine from the code by"
+_FEW = {
+    1: "With one case there is nothing to tell the machine from the code by, and what is claimed may be either's",
+    2: "With two cases, which of them changed against the other may be told wrongly",
+}
+_MANY = (
+    "A difference is claimed only where the case changed against the other cases too, most of which must be as before"
+)
 
 
-def _notes(runs: Sequence[Run], *, paired: bool, several: bool) -> tuple[str, ...]:
+def _notes(runs: Sequence[Run], *, paired: bool, compared: int) -> tuple[str, ...]:
     """What a reader must know; runs that took turns are paused after every round, and have no end for that reason."""
     paused = () if paired and len(runs) > 1 else tuple(run for run in runs if run.end is None)
     notes = [f"{run.name} has no end on record: it was paused or cut short" for run in paused]
@@ -177,7 +183,7 @@ def _notes(runs: Sequence[Run], *, paired: bool, several: bool) -> tuple[str, ..
         notes.append(
             f"not paired: {' and '.join(f'{run.name} ({run.record.created_at})' for run in runs)} did not take turns, "
             "so what happened to the machine between them is in every ratio; Welch's interval on the logarithms of the "
-            f"launches. {_BEYOND_THE_MACHINE if several else _ALONE}"
+            f"launches. {_FEW.get(compared, _MANY)}"
         )
     return tuple(notes)
 

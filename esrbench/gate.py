@@ -126,7 +126,12 @@ def _unclear(row: Row) -> Iterator[str]:
     if judgement is None or judgement.verdict is not Verdict.UNCLEAR:
         return
     settled = f"about {judgement.more_rounds} more rounds" if judgement.more_rounds else "no sensible number of rounds"
-    yield f"the launches cannot tell; {settled} would"
+    if judgement.changed_as_others_did:
+        yield "it changed as the other cases did, by the machine or by what they share; runs that take turns would tell"
+    elif judgement.changed_against_others:
+        yield "it changed against the other cases, not by itself; runs that take turns would tell"
+    else:
+        yield f"the launches cannot tell; {settled} would"
 
 
 def _grown(what: str, unit: str, base: float | None, head: float | None, limit: float | None) -> Iterator[str]:

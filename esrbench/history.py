@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from esrbench.among import ratios_apart
 from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.compare import instruction_sets, machine_name
 from esrbench.likeness import Difference, differences
-from esrbench.ratio import Ratio, unpaired_ratios
+from esrbench.ratio import Ratio
 from esrbench.record import Case, Workload
 from esrbench.run_cases import noise_floor, throughput_by_round, workload_of
 from esrbench.store import Run
@@ -120,6 +121,10 @@ def _key(run: Run, row: CaseSummary) -> Key:
     return run.record.model.name, row.target, row.tile_px, row.batch
 
 
+def _series_key(series: Series) -> Key:
+    return series.model, series.target, series.tile_px, series.batch
+
+
 def _series(runs: Sequence[Run], key: Key) -> Series:
     points: list[Point] = []
     is_software = False
@@ -143,14 +148,13 @@ def _changes(runs: Sequence[Run], found: Sequence[Series]) -> list[Ratio | None]
     """The newest run's speed over that of the run before: two runs, one after the other, so never paired."""
     continued = [each for each in found if each.points[-1].continues and each.points[-1].at == len(runs) - 1]
     base, head = ([_speeds(run, each) for each in continued] for run in runs[-2:])
-    ratios = unpaired_ratios(base, head)
-    return [ratios[continued.index(each)] if each in continued else None for each in found]
+    ratios = dict(zip(map(_series_key, continued), ratios_apart(base, head), strict=True))
+    return [ratios.get(_series_key(each)) for each in found]
 
 
 def _speeds(run: Run, series: Series) -> dict[int, float]:
     """Round → megapixels a second."""
-    key = series.model, series.target, series.tile_px, series.batch
-    row = next(row for row in summarise(run) if _key(run, row) == key)
+    row = next(row for row in summarise(run) if _key(run, row) == _series_key(series))
     return throughput_by_round(run, Case(target=row.target, workload=row.workload))
 
 

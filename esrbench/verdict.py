@@ -52,29 +52,47 @@ class Judgement(Value, frozen=True, kw_only=True):
     p_value: float | None = None  # of no difference, after Holm's correction for the comparisons made together
     more_rounds: int | None = None  # about how many would settle what is unclear; None: settled, or none would
 
+    @property
+    def changed_as_others_did(self) -> bool:
+        """Whether it is unclear because the other cases changed alike: by the machine, or by what they share."""
+        ratio = self.ratio
+        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None:
+            return False
+        return _beyond(ratio, self.bar) is not None and _beyond(ratio.among, self.bar) is None
+
+    @property
+    def changed_against_others(self) -> bool:
+        """Whether it is unclear because it changed among the other cases alone: what it is by itself may hide it."""
+        ratio = self.ratio
+        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None:
+            return False
+        return _beyond(ratio, self.bar) is None and _beyond(ratio.among, self.bar) is not None
+
 
 def judge(ratios: Sequence[Ratio | None], bar: Bar) -> tuple[Judgement, ...]:
     """A judgement of each ratio, made together: at most 5 % of such tables hold any false claim of a difference.
 
-    ``same`` is not corrected: each is false at most 2.5 % of the time that the truth lies outside the band.
+    ``same`` is not corrected: each is false at most 2.5 % of the time that the truth lies outside the band. Of two runs
+    made one after the other that holds for the runs; between machine and code their other cases decide.
     """
-    corrected = holm([ratio.p_value if ratio else None for ratio in ratios])
+    corrected = holm([ratio.claim_p_value if ratio else None for ratio in ratios])
     return tuple(_judgement(ratio, bar, p_value, len(ratios)) for ratio, p_value in zip(ratios, corrected, strict=True))
 
 
 def verdict_of(ratio: Ratio, bar: Bar, p_value: float | None) -> Verdict:
     """What may be said of one ratio; ``p_value`` is corrected for the comparisons made with it.
 
-    Of two runs made one after the other the ratio among the other cases has to say so too: it alone knows the machine.
+    Of two runs made one after the other, the ratio among the other cases has to say so too.
     """
     if ratio.low is None or ratio.high is None:
         return Verdict.UNCLEAR
-    beyond = [_beyond(each, bar) for each in (ratio, ratio.among or ratio)]
-    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth and beyond[1] is None:
+    among = ratio.among or ratio
+    if max(ratio.high, 1 / ratio.low) <= 1 + bar.worth and among.size <= bar.worth:
         return Verdict.SAME
-    if p_value is None or p_value > 1 - CONFIDENCE or beyond[0] is None or beyond[0] is not beyond[1]:
+    by_itself, among_others = _beyond(ratio, bar), _beyond(among, bar)
+    if p_value is None or p_value > 1 - CONFIDENCE or by_itself is not among_others:
         return Verdict.UNCLEAR
-    return beyond[0]
+    return by_itself or Verdict.UNCLEAR
 
 
 def _beyond(ratio: Ratio, bar: Bar) -> Verdict | None:
@@ -111,13 +129,13 @@ def _more_rounds(ratio: Ratio, bar: Bar, comparisons: int) -> int | None:
     if ratio.low is None or ratio.high is None:
         return max(1, MIN_STOP_ROUNDS - ratio.rounds)
     claimed = ratio.size > bar.claim
-    if ratio.among is None:
+    among = ratio.among
+    if among is None or among.low is None:
         return _more_of(ratio, bar, comparisons, claimed=claimed)
-    among_claimed = ratio.among.size > bar.claim
-    if claimed is not among_claimed or (claimed and (ratio.value > 1) is not (ratio.among.value > 1)):
-        return None  # the machine moved between the runs: no rounds undo that
-    mores = [_more_of(each, bar, comparisons, claimed=claimed) for each in (ratio, ratio.among)[: 1 + claimed]]
-    return None if None in mores else max(more for more in mores if more is not None)
+    if claimed is not (among.size > bar.claim) and (ratio.excludes_one or among.excludes_one):
+        return None  # the machine moved between the runs, or the other cases did: no rounds undo that
+    wider = max(ratio, among, key=lambda each: (each.high or each.value) / (each.low or each.value))
+    return _more_of(wider if claimed else ratio, bar, comparisons, claimed=claimed)
 
 
 def _more_of(ratio: Ratio, bar: Bar, comparisons: int, *, claimed: bool) -> int | None:

@@ -143,19 +143,21 @@ def _legend(found: Comparison) -> Iterator[str]:
     )
     if found.bar.noise > found.bar.worth:
         yield f"the same case measured twice differed by {found.bar.noise:.1%}: no smaller difference is claimed"
-    moved = [f"{row.label} {_speed(ratio.among, found)}" for row in found.rows if (ratio := _moved_with_others(row))]
-    if moved:
-        yield f"changed as the others did, by the machine or by what they share; against the others: {', '.join(moved)}"
+    shared = [_among(row, found) for row in found.rows if row.judgement and row.judgement.changed_as_others_did]
+    if shared:
+        why = "by the machine or by what they share"
+        yield f"changed as the others did, {why}; against the others: {', '.join(shared)}"
+    hidden = [_among(row, found) for row in found.rows if row.judgement and row.judgement.changed_against_others]
+    if hidden:
+        yield f"changed against the others, which the machine may hide: {', '.join(hidden)}"
     if any(row.judgement and row.judgement.more_rounds for row in found.rows):
         yield "unclear (+n): about n more rounds would settle it"
 
 
-def _moved_with_others(row: Row) -> Ratio | None:
-    """The ratio of a case that changed from one run to the next, but not against the other cases."""
-    if row.judgement is None or row.judgement.verdict is not Verdict.UNCLEAR or row.judgement.ratio is None:
-        return None
-    ratio = row.judgement.ratio
-    return ratio if ratio.among and ratio.excludes_one and ratio.size > row.judgement.bar.claim else None
+def _among(row: Row, found: Comparison) -> str:
+    """``torch@cpu:fp32 -0.2% (-0.9 to +0.5)``: the change among the other cases."""
+    ratio = row.judgement.ratio if row.judgement else None
+    return f"{row.label} {_speed(ratio.among if ratio else None, found)}"
 
 
 def _rounds(found: Comparison) -> Iterator[int]:

@@ -41,7 +41,10 @@ def last_change(series: Series) -> str:
     if judgement is None or judgement.ratio is None:
         return NOT_MEASURED
     ratio = judgement.ratio
-    return f"{judgement.verdict}, {change(ratio.value, ratio.low, ratio.high)}"
+    said = f"{judgement.verdict}, {change(ratio.value, ratio.low, ratio.high)}"
+    if ratio.among and (judgement.changed_as_others_did or judgement.changed_against_others):
+        return f"{said}; {change(ratio.among.value, ratio.among.low, ratio.among.high)} against the others"
+    return said
 
 
 def _told(visit: Visit) -> str:

@@ -78,7 +78,7 @@ def main(
                 "coverage": coverage(intervals, pool.map),
                 "tables": tables(intervals // 4, pool.map),
                 "gate": gate(comparisons // 2, pool.map),
-                "apart": apart(comparisons, pool.map),
+                "apart": apart(comparisons // 2, pool.map),
                 "launches": launches(intervals, pool.map),
             }
     for finding in findings.values():

@@ -58,7 +58,8 @@ def test_a_machine_that_became_slower_between_two_runs_is_no_slower_code(tmp_pat
     found = compare_runs(base, run_of(tmp_path / "head", slower, from_minute=60))
     assert set(verdicts(found).values()) == {Verdict.UNCLEAR}
     assert all(row.judgement and row.judgement.more_rounds is None for row in found.rows)
-    assert any("where the case also differs from the others" in note for note in found.notes)
+    assert all(row.judgement and row.judgement.changed_as_others_did for row in found.rows)
+    assert any("only where the case changed against the other cases too" in note for note in found.notes)
 
 
 def test_code_that_became_slower_between_two_runs_is_found_on_a_machine_that_did_so_too(tmp_path: Path) -> None:
@@ -72,7 +73,11 @@ def test_slower_code_that_a_faster_machine_hides_is_not_the_same(tmp_path: Path)
     base = run_of(tmp_path / "base", {TORCH: QUIET, FAST: scaled(QUIET, 0.5), NCNN: scaled(QUIET, 0.8)})
     hidden = {TORCH: scaled(QUIET, 0.9), FAST: scaled(QUIET, 0.45), NCNN: scaled(QUIET, 0.8)}
     found = compare_runs(base, run_of(tmp_path / "head", hidden, from_minute=60))
-    assert verdicts(found)[NCNN] is Verdict.UNCLEAR
+    judgement = row_of(found, NCNN).judgement
+    assert judgement is not None
+    assert judgement.verdict is Verdict.UNCLEAR
+    assert judgement.changed_against_others
+    assert judgement.more_rounds is None
 
 
 def test_two_runs_of_a_single_case_say_that_nothing_tells_the_machine_from_the_code(tmp_path: Path) -> None:

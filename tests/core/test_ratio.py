@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_ind
 
-from esrbench.ratio import paired_ratio, unpaired_ratio, unpaired_ratios
+from esrbench.ratio import paired_ratio, unpaired_ratio
 from esrbench.stats import estimate
 
 
@@ -67,47 +67,6 @@ def test_one_launch_on_a_side_has_a_ratio_and_no_interval() -> None:
     assert found is not None
     assert (found.value, found.low, found.p_value) == (pytest.approx(2.0), None, None)
     assert unpaired_ratio([], [1.0]) is None
-
-
-def run_of(*levels: float, drift: float = 1.0) -> list[dict[int, float]]:
-    """Cases of these speeds over six rounds, each round disturbed for all cases and by itself."""
-    shared = [1.0, 1.02, 0.99, 1.01, 0.98, 1.0]
-    own = [1.001, 0.999, 1.002, 0.998, 1.0, 1.001]
-    return [
-        {round_: drift * level * shared[round_] * own[(round_ + place) % 6] for round_ in range(6)}
-        for place, level in enumerate(levels)
-    ]
-
-
-def test_of_two_runs_what_the_machine_did_to_all_cases_is_not_in_the_ratio_among_them() -> None:
-    for found in unpaired_ratios(run_of(1.0, 2.0, 3.0), run_of(1.0, 2.0, 3.0, drift=0.9)):
-        assert found is not None
-        assert found.among is not None
-        assert (found.value, found.among.value) == (pytest.approx(0.9), pytest.approx(1.0, abs=2e-3))
-        assert found.p_value == found.among.p_value
-        assert found.among.p_value is not None
-        assert found.among.p_value > 0.05
-
-
-def test_of_two_runs_what_the_code_did_to_one_case_is_in_both_ratios() -> None:
-    _, slowed, _ = unpaired_ratios(run_of(1.0, 2.0, 3.0), run_of(1.0, 1.8, 3.0))
-    assert slowed is not None
-    assert slowed.among is not None
-    assert slowed.among.value == pytest.approx(0.9, abs=2e-3)
-    assert slowed.p_value is not None
-    assert slowed.p_value < 1e-3
-
-
-def test_a_case_without_others_in_its_rounds_has_no_ratio_among_them() -> None:
-    (alone,) = unpaired_ratios(run_of(1.0), run_of(0.9))
-    assert alone is not None
-    assert alone == unpaired_ratio(list(run_of(1.0)[0].values()), list(run_of(0.9)[0].values()))
-    base, head = run_of(1.0, 2.0), run_of(1.0, 2.0)
-    head[1] = {6: 2.0, 7: 2.1}  # in no round of the first case
-    first, second = unpaired_ratios(base, head)
-    assert first is not None
-    assert second is not None
-    assert first.among is second.among is None
 
 
 def test_launches_without_any_spread_have_an_interval_of_no_width() -> None:

@@ -76,9 +76,16 @@ def test_the_same_seed_gives_the_same_job() -> None:
 def test_two_runs_apart_are_not_told_apart_by_what_a_drifting_machine_did_between_them() -> None:
     from apart_study import compared
 
-    found = [compared("drifting", 1.0, seed) for seed in range(5)]
+    found = [compared("drifting", 5, 0, seed) for seed in range(5)]
     assert any(one.alone for one in found)
     assert not any(one.among for one in found)
+
+
+def test_two_runs_apart_name_what_became_slower_and_nothing_else() -> None:
+    from apart_study import compared
+
+    found = [compared("gaussian", 3, 1, seed).among for seed in range(5)]
+    assert set().union(*found) == {0}
 
 
 def test_a_table_is_put_between_its_marks_and_nothing_else_changes(tmp_path: Path) -> None:
