@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +23,8 @@ BOUNDARIES = {
     Boundary.TILE: "latency of one tile",
     Boundary.COLD: "start to first tile",
 }
-HEADS = ("case", "base", "head", "speed", "verdict", "RAM MB")
+SPEED = "speed"
+HEADS = ("case", "base", "head", SPEED, "verdict", "RAM MB")
 
 
 def headline(found: Comparison) -> str:
@@ -36,11 +37,10 @@ def headline(found: Comparison) -> str:
 def comparison_table(found: Comparison) -> RenderableType:
     """The rows, worst first, and below them what else there is to know. Fits 80 columns."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for place, head in enumerate((HEADS[0], f"base {found.unit}", f"head {found.unit}", *HEADS[3:])):
-        if place == 0:
-            table.add_column(head, overflow="fold")
-        else:
-            table.add_column(head.replace(" ", "\n", 1), justify="right", no_wrap=True)
+    for head in (HEADS[0], f"base {found.unit}", f"head {found.unit}", *HEADS[3:]):
+        justify: JustifyMethod = "left" if head == HEADS[0] else "right"
+        # Where there is too little room it is the speed, which has spaces, that takes two lines.
+        table.add_column(head.replace(" ", "\n", 1), justify=justify, no_wrap=head != SPEED)
     for row in _ordered(found.rows):
         table.add_row(*map(Text, _cells(row, found)))
     below = [*_legend(found), *_lost(found), *_changed(found), *_unlike(found), *found.notes]

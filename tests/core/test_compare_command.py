@@ -53,6 +53,19 @@ def test_two_runs_are_compared_in_a_table_worst_first_that_fits_a_terminal(compa
     assert f"{NCNN}: ok → crashed: killed by | SIGSEGV" in done.stdout
 
 
+def test_in_a_narrow_terminal_the_interval_takes_two_lines_and_no_name_does(tmp_path: Path) -> None:
+    name = "onnxruntime-tensorrt@cuda12:fp16"
+    for run, minute in (("before", 0), ("after", 30)):
+        run_of(tmp_path / run, {TORCH: QUIET, name: [1.0, 1.3, 0.8, 1.1]}, from_minute=minute)
+    done = CliRunner().invoke(
+        app, ["compare", str(tmp_path / "before"), str(tmp_path / "after")], env={"COLUMNS": "80"}
+    )
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(f"{name} ") for line in lines)
+
+
 def test_what_changed_as_all_others_did_is_unclear_and_says_by_how_much_it_differs(tmp_path: Path) -> None:
     for name, factor, minute in (("before", 1.0, 0), ("after", 1.1, 30)):
         run_of(tmp_path / name, {TORCH: scaled(QUIET, factor), FAST: scaled(QUIET, factor / 2)}, from_minute=minute)
