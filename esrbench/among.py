@@ -38,10 +38,26 @@ def ratios_apart(base: Sequence[Mapping[int, float]], head: Sequence[Mapping[int
     ]
 
 
+def caveat(compared: int) -> str:
+    """What to know of the verdicts on so many cases of two runs."""
+    return _FEW.get(compared, _MANY)
+
+
+_FEW = {
+    1: "With one case there is nothing to tell the machine from the code by, and what is claimed may be either's",
+    2: "With two cases, which of them changed against the other may be told wrongly",
+}
+_MANY = (
+    "A difference is claimed only where the case changed against the other cases too, most of which must be as before"
+)
+
+
 def _steady(cases: Sequence[_Case]) -> list[int]:
     """The cases that tell what the machine did. What moved furthest against the rest goes, and again, down to half."""
     rounds = [min(map(len, case)) for case in cases]
     known = [at for at, count in enumerate(rounds) if count >= MIN_ROUNDS and 2 * count > max(rounds)]
+    while len(known) > 2 and 2 * _shared(cases, known) <= max(rounds):
+        known.remove(max(known, key=lambda at: _shared(cases, [place for place in known if place != at])))
     steady = list(known)
     while 2 * (len(steady) - 1) > len(known):
         ratios = {at: ratio for at in steady if (ratio := _among(cases, at, steady))}
@@ -52,10 +68,19 @@ def _steady(cases: Sequence[_Case]) -> list[int]:
     return steady
 
 
+def _shared(cases: Sequence[_Case], places: Collection[int]) -> int:
+    """In how many rounds each of them was measured, in the run that has fewer such."""
+    return min(len(_rounds([cases[at] for at in places], run)) for run in (0, 1))
+
+
+def _rounds(cases: Sequence[_Case], run: int) -> list[int]:
+    return sorted(set.intersection(*(set(case[run]) for case in cases)))
+
+
 def _among(cases: Sequence[_Case], at: int, steady: Collection[int]) -> Ratio | None:
     """Over the rounds that all of them have, in each run; None where there are no others, or no such rounds."""
     others = [cases[place] for place in steady if place != at]
-    rounds = [sorted(set.intersection(*(set(case[run]) for case in (cases[at], *others)))) for run in (0, 1)]
+    rounds = [_rounds([cases[at], *others], run) for run in (0, 1)]
     if not others or not all(rounds):
         return None
     levels = [

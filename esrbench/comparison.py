@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import msgspec
 
-from esrbench.among import ratios_apart
+from esrbench.among import caveat, ratios_apart
 from esrbench.codec import Value
 from esrbench.errors import UsageError
 from esrbench.likeness import Aspect, Difference, refuse_unlike
@@ -160,15 +160,6 @@ def _presence(base: Side, head: Side) -> Presence:
     return Presence.WRONG if head.status is Status.WRONG else Presence.VANISHED
 
 
-_FEW = {
-    1: "With one case there is nothing to tell the machine from the code by, and what is claimed may be either's",
-    2: "With two cases, which of them changed against the other may be told wrongly",
-}
-_MANY = (
-    "A difference is claimed only where the case changed against the other cases too, most of which must be as before"
-)
-
-
 def _notes(runs: Sequence[Run], *, paired: bool, compared: int) -> tuple[str, ...]:
     """What a reader must know; runs that took turns are paused after every round, and have no end for that reason."""
     paused = () if paired and len(runs) > 1 else tuple(run for run in runs if run.end is None)
@@ -183,7 +174,7 @@ def _notes(runs: Sequence[Run], *, paired: bool, compared: int) -> tuple[str, ..
         notes.append(
             f"not paired: {' and '.join(f'{run.name} ({run.record.created_at})' for run in runs)} did not take turns, "
             "so what happened to the machine between them is in every ratio; Welch's interval on the logarithms of the "
-            f"launches. {_FEW.get(compared, _MANY)}"
+            f"launches. {caveat(compared)}"
         )
     return tuple(notes)
 

@@ -140,7 +140,8 @@ def _grown(what: str, unit: str, base: float | None, head: float | None, limit: 
     if head is None:
         yield f"{what} was {base:.0f} {unit} in the base and was not measured in the head"
     elif head > base * (1 + limit):
-        grown = f"{what} grew from {base:.0f} to {head:.0f} {unit} ({head / base - 1:+.1%})"
+        share = f" ({head / base - 1:+.1%})" if base else ""
+        grown = f"{what} grew from {base:.0f} to {head:.0f} {unit}{share}"
         yield f"{grown}; up to {limit:+.1%} was allowed"
 
 

@@ -56,7 +56,7 @@ class Judgement(Value, frozen=True, kw_only=True):
     def changed_as_others_did(self) -> bool:
         """Whether it is unclear because the other cases changed alike: by the machine, or by what they share."""
         ratio = self.ratio
-        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None:
+        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None or ratio.among.low is None:
             return False
         return _beyond(ratio, self.bar) is not None and _beyond(ratio.among, self.bar) is None
 
@@ -130,8 +130,10 @@ def _more_rounds(ratio: Ratio, bar: Bar, comparisons: int) -> int | None:
         return max(1, MIN_STOP_ROUNDS - ratio.rounds)
     claimed = ratio.size > bar.claim
     among = ratio.among
-    if among is None or among.low is None:
+    if among is None:
         return _more_of(ratio, bar, comparisons, claimed=claimed)
+    if among.low is None:
+        return max(1, MIN_STOP_ROUNDS - among.rounds)
     if claimed is not (among.size > bar.claim) and (ratio.excludes_one or among.excludes_one):
         return None  # the machine moved between the runs, or the other cases did: no rounds undo that
     wider = max(ratio, among, key=lambda each: (each.high or each.value) / (each.low or each.value))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from esrbench.among import caveat
 from esrbench.history import History, Point, Series, Visit
 from esrbench.report.escape import escaped
 from esrbench.report.history_chart import change_numbers, panel_title
@@ -25,7 +26,15 @@ def history_md(history: History) -> list[str]:
         cells = [_cell(points.get(place)) for place in places]
         lines.append(_line([f"`{escaped(panel_title(series, history.series))}`", *cells, last_change(series)]))
     breaks = [BREAK_MEANING] if any(BREAK in line for line in lines) else []
-    return [*lines, "", *(f"- {escaped(note)}" for note in [*changes(history), *breaks])]
+    return [*lines, "", *(f"- {escaped(note)}" for note in [*notes(history), *breaks])]
+
+
+def notes(history: History) -> Iterator[str]:
+    """What changed between the runs, and how far the last change can be trusted."""
+    yield from changes(history)
+    compared = sum(series.change is not None for series in history.series)
+    if compared:
+        yield f"The last change is of two runs, one after the other. {caveat(compared)}"
 
 
 def changes(history: History) -> Iterator[str]:

@@ -19,7 +19,7 @@ from esrbench.report.findings import Gap, gaps, noise_notes
 from esrbench.report.frontier_chart import CAPTION, TITLE
 from esrbench.report.frontier_text import HEADS
 from esrbench.report.history_chart import panel_title
-from esrbench.report.history_text import changes, last_change
+from esrbench.report.history_text import last_change, notes
 from esrbench.report.palette import runtime_colours
 from esrbench.report.pictures import WorkloadPictures, workload_pictures
 from esrbench.report.quiet import NoiseTable, noise_table
@@ -61,9 +61,9 @@ class DrawnHistory(msgspec.Struct, frozen=True, kw_only=True):
     dark: bytes
 
     @property
-    def changes(self) -> list[str]:
-        """What changed between the runs, in words."""
-        return list(changes(self.history))
+    def notes(self) -> list[str]:
+        """What changed between the runs, and how far to trust the last change, in words."""
+        return list(notes(self.history))
 
     @property
     def newest(self) -> list[tuple[str, str]]:

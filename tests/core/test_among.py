@@ -4,6 +4,7 @@ import pytest
 
 from esrbench.among import ratios_apart
 from esrbench.ratio import Ratio, unpaired_ratio
+from esrbench.verdict import Bar, Verdict, judge
 
 SHARED = (1.0, 1.02, 0.99, 1.01, 0.98, 1.0, 1.01, 0.99)
 OWN = (1.001, 0.999, 1.002, 0.998, 1.0, 1.001, 0.999, 1.0)
@@ -20,7 +21,8 @@ def run_of(*levels: float, drift: float = 1.0) -> Cases:
 
 
 def among(base: Cases, head: Cases) -> list[Ratio]:
-    found = [ratio.among for ratio in ratios_apart(base, head) if ratio]
+    found = [ratio.among if ratio else None for ratio in ratios_apart(base, head)]
+    assert None not in found
     return [ratio for ratio in found if ratio]
 
 
@@ -73,6 +75,21 @@ def test_a_case_that_shares_no_round_with_the_others_is_not_known_among_them() -
     head[1] = {20: 2.0, 21: 2.1, 22: 2.0}
     for ratio in among(base, head):
         assert (ratio.low, ratio.high, ratio.p_value, ratio.rounds) == (None, None, None, 0)
+    for judgement in judge(
+        ratios_apart(base, [{at: 0.8 * speed for at, speed in case.items()} for case in head]), Bar()
+    ):
+        assert judgement.verdict is Verdict.UNCLEAR
+        assert not judgement.changed_as_others_did
+        assert judgement.more_rounds == 6
+
+
+def test_a_round_that_is_missing_here_and_there_does_not_blind_the_comparison() -> None:
+    base, head = run_of(*[1.0] * 8), run_of(0.8, *[1.0] * 7)
+    for at in range(8):
+        del base[at][at], head[at][at]
+    slowed, *others = judge(ratios_apart(base, head), Bar())
+    assert slowed.verdict is Verdict.SLOWER
+    assert {other.verdict for other in others} <= {Verdict.SAME, Verdict.UNCLEAR}
 
 
 def test_cases_that_were_launched_once_say_nothing_of_the_machine() -> None:

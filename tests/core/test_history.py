@@ -18,7 +18,7 @@ from esrbench.errors import RecordError
 from esrbench.history import History, Series, histories
 from esrbench.record import Case, Status
 from esrbench.report import render
-from esrbench.report.history_text import changes, history_md
+from esrbench.report.history_text import changes, history_md, notes
 from esrbench.report.summary import summary_md
 from esrbench.store import Run, read_run
 from esrbench.suite import Suite, WorkloadPlan
@@ -141,6 +141,7 @@ def test_other_settings_are_told_and_do_not_break_the_line(tmp_path: Path) -> No
     runs = [made(tmp_path, day, {TORCH: QUIET}, settings=each) for day, each in ((1, suite), (2, longer))]
     (history,) = histories(runs)
     assert list(changes(history)) == ["(1) 2026-01-02 day2: timed loop: 1 s → 5 s"]
+    assert "nothing to tell the machine from the code by" in list(notes(history))[-1]
     assert series_of(history, TORCH).points[1].continues
 
 
