@@ -130,7 +130,7 @@ def timed_loop(
 def meet_new_shape(
     session: Session, tile: Tiles, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
 ) -> NewShape:
-    """Run a tile of half the side twice: the first time through this session, and the time after.
+    """Run a tile of half the side twice: the first time that the session meets it, and once more.
 
     For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
     the network's ``unshuffle``, ``tile_ns`` the times of ``tile``, from which it is told what the new shape will take.

@@ -55,18 +55,21 @@ class Judgement(Value, frozen=True, kw_only=True):
     @property
     def changed_as_others_did(self) -> bool:
         """Whether it is unclear because the other cases changed alike: by the machine, or by what they share."""
-        ratio = self.ratio
-        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None or ratio.among.low is None:
-            return False
-        return _beyond(ratio, self.bar) is not None and _beyond(ratio.among, self.bar) is None
+        by_itself, among_others = self._unclear_among()
+        return by_itself is not None and among_others is None
 
     @property
     def changed_against_others(self) -> bool:
         """Whether it is unclear because it changed among the other cases alone: what it is by itself may hide it."""
+        by_itself, among_others = self._unclear_among()
+        return by_itself is None and among_others is not None
+
+    def _unclear_among(self) -> tuple[Verdict | None, Verdict | None]:
+        """What the two intervals claim by themselves; nothing where it is settled, or not known among the others."""
         ratio = self.ratio
-        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None:
-            return False
-        return _beyond(ratio, self.bar) is None and _beyond(ratio.among, self.bar) is not None
+        if self.verdict is not Verdict.UNCLEAR or ratio is None or ratio.among is None or ratio.among.low is None:
+            return None, None
+        return _beyond(ratio, self.bar), _beyond(ratio.among, self.bar)
 
 
 def judge(ratios: Sequence[Ratio | None], bar: Bar) -> tuple[Judgement, ...]:

@@ -5,14 +5,13 @@ Each run has its targets and its control; nothing is paired.
 
 import math
 import random
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
-from estimators import PASSES
+from estimators import launch_of
 from finding import MAX_FALSE, Finding, percent
-from noise_models import MODELS, Machine, within
+from noise_models import MODELS, Machine
 
 from esrbench.among import ratios_apart
 from esrbench.ratio import Ratio, paired_ratio, welch
@@ -21,7 +20,6 @@ from esrbench.verdict import Bar, Verdict, judge
 RUN_ROUNDS = 10
 BETWEEN_LAUNCHES = 20
 """What else the machine does between the two."""
-
 
 SIZES = ((2, 0), (2, 1), (3, 0), (3, 1), (5, 0), (5, 1), (5, 2), (9, 0), (9, 3))
 """Targets of a run, and how many of them are slower in the head."""
@@ -90,7 +88,7 @@ def _run(machine: Machine, chance: random.Random, targets: int, *, slowed: int) 
     for round_ in range(RUN_ROUNDS):
         for case in chance.sample(range(targets + 1), targets + 1):
             longer = LONGER if case < slowed else 1.0
-            speeds[case][round_] = 1 / (longer * next(machine) * statistics.median(within(chance, PASSES)))
+            speeds[case][round_] = 1 / (longer * launch_of(machine, chance))
     return speeds
 
 

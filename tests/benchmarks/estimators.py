@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from noise_models import MODELS, within
+from noise_models import MODELS, Machine, within
 from scipy.stats import t
 
 from esrbench.ratio import Ratio, paired_ratio
@@ -19,6 +19,11 @@ Interval = tuple[float, float]
 Method = Callable[[Sequence[float]], Interval | None]
 
 
+def launch_of(machine: Machine, chance: random.Random) -> float:
+    """Seconds of the machine's next launch: the median of its passes."""
+    return next(machine) * statistics.median(within(chance, PASSES))
+
+
 def rounds_of(model: str, chance: random.Random, count: int, cases: int = 2) -> list[list[float]]:
     """Seconds of each case in each of ``count`` rounds on one machine, the cases in random order within a round."""
     machine = MODELS[model](chance)
@@ -26,7 +31,7 @@ def rounds_of(model: str, chance: random.Random, count: int, cases: int = 2) -> 
     for _ in range(count):
         seconds = [0.0] * cases
         for case in chance.sample(range(cases), cases):
-            seconds[case] = next(machine) * statistics.median(within(chance, PASSES))
+            seconds[case] = launch_of(machine, chance)
         rounds.append(seconds)
     return rounds
 

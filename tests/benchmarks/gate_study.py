@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 from bench_ci import BLOCK, MAX_ROUNDS, ROUNDS, SUITE, in_turns
-from estimators import PASSES
+from estimators import launch_of
 from finding import MAX_FALSE, Finding, percent
-from noise_models import MODELS, Machine, within
+from noise_models import MODELS, Machine
 
 from esrbench import suite
 from esrbench.ratio import Ratio, paired_ratio
@@ -103,7 +103,7 @@ def _measured(base: Seconds, head: Seconds, longer: float, machine: Machine, cha
         for side in in_turns((base, head), round_):
             for case in order:
                 factor = longer if side is head and case == SLOWED else 1.0
-                side[case][round_] = factor * next(machine) * statistics.median(within(chance, PASSES))
+                side[case][round_] = factor * launch_of(machine, chance)
         done = round_ + 1
         if done >= ROUNDS and (done - ROUNDS) % BLOCK == 0:
             yield done
