@@ -1,5 +1,6 @@
 import math
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from esrbench.checkpoints.identify import digest
 from esrbench.exporter import Model
 
 RandomModel = Callable[..., Model]
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted: a shell without job control has its background jobs ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
