@@ -140,3 +140,15 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(compare: Compare, argume
     done = compare(*arguments)
     assert isinstance(done.exception, EsrbenchError), done.output
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(("pair", "slower"), [("ci-slower-head", ["onnxruntime@cpu:fp32"]), ("ci-equal-head", [])])
+def test_of_two_recorded_jobs_of_bench_ci_the_one_with_a_slower_target_fails_and_names_it(
+    pair: str, slower: list[str]
+) -> None:
+    (folder,) = (Path(__file__).parents[2] / "results" / "curated").glob(f"{pair}-*")
+    gates = [word for gate in ("slower:3%", "memory:10%", "size:1%", "nodes", "rounds") for word in ("--fail-on", gate)]
+    done = CliRunner().invoke(app, ["compare", str(folder / "base"), str(folder / "head"), "--json", *gates])
+    assert done.exit_code == bool(slower), done.output
+    failures = json.loads(done.stdout)["failures"]
+    assert [(each["kind"], each["name"]) for each in failures] == [("slower", name) for name in slower]
