@@ -159,7 +159,7 @@ def _story(run: Run) -> list[str]:
     ]
     if run.end is not None:
         return [*notes, *run.end.notes]
-    stopped = "Its user stopped the run" if run.interruptions else "The run was cut short"
+    stopped = "Its user stopped the run" if run.interruptions else "The run was cut short, or paused by --rounds"
     return [*notes, f"{stopped}: it has no end on record, and cases or rounds may be missing."]
 
 

@@ -87,7 +87,7 @@ def test_a_launch_of_schema_one_is_read_with_what_it_lacks_as_not_recorded(tmp_p
 
 
 def test_every_curated_run_can_be_read():
-    folders = [path.parent for path in (Path(__file__).parents[2] / "results" / "curated").glob("*/run.json")]
+    folders = [path.parent for path in (Path(__file__).parents[2] / "results" / "curated").rglob("run.json")]
     assert folders
     for folder in folders:
         run = store.read_run(folder)
