@@ -152,10 +152,12 @@ def _new_shapes(run: Run) -> list[str]:
 
 def _story(run: Run) -> list[str]:
     """How the run went: stopped, resumed, changed, ended."""
-    notes = [
-        f"The run was resumed with launch {each.sequence}"
-        + (f", although this had changed: {'; '.join(each.changes)}." if each.changes else ".")
+    unchanged = [str(each.sequence) for each in run.resumptions if not each.changes]
+    notes = [f"The run was resumed with launch {', '.join(unchanged)}."] if unchanged else []
+    notes += [
+        f"The run was resumed with launch {each.sequence}, although this had changed: {'; '.join(each.changes)}."
         for each in run.resumptions
+        if each.changes
     ]
     if run.end is not None:
         return [*notes, *run.end.notes]

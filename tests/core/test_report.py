@@ -28,7 +28,7 @@ from esrbench.report.pictures import workload_pictures
 from esrbench.report.summary import CSV_COLUMNS, summary_csv, summary_md
 from esrbench.roofline import Bound
 from esrbench.runner import DeviceType
-from esrbench.store import Run
+from esrbench.store import Run, read_run
 from esrbench.target import Precision
 
 STATUSES = {
@@ -401,3 +401,9 @@ def test_the_page_says_what_each_device_reaches_and_how_that_was_found(folder: P
     assert table.count("<tr>") == 4
     assert '<td>bf16</td><td class="number">3000</td><td class="number">40.0</td><td class="number">75.0</td>' in table
     assert '<td>int8</td><td class="number">–</td>' in table
+
+
+def test_a_run_that_was_paused_after_every_round_says_once_that_it_was_resumed() -> None:
+    run = read_run(Path(__file__).parents[2] / "results" / "curated" / "ci-equal-head-epyc-zen4-2-cores" / "base")
+    resumed = [note for note in noise_notes(run, summarise(run)) if "resumed" in note]
+    assert resumed == [f"The run was resumed with launch {', '.join(str(6 * at) for at in range(1, 20))}."]
