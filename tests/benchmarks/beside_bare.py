@@ -2,8 +2,9 @@
 
 A pair is two fresh processes: a script of `bare/`, which calls the library as its documentation says, and a session.
 They draw the same tile in turns, each idle while the other works, so that whatever else the machine does falls on both.
-A pair gives one number, the median of the ratios of neighbouring tiles; the interval is over pairs. What is printed is
-also what docs/settings.md shows, between its marks. Exit code 1: a session is not shown to be within 3 %.
+A pair gives one number, the median of the ratios of neighbouring tiles; the interval is over pairs. ``--write`` keeps
+all pairs in results/curated/beside-bare/ and puts the table into docs/settings.md. Exit code 1: a session is not shown
+to be within 3 %.
 """
 
 import statistics
@@ -24,6 +25,7 @@ from served import served
 
 from esrbench import environment, plugins, workload
 from esrbench.artifact import LocatedArtifact
+from esrbench.codec import Value, encode
 from esrbench.compare import machine_name
 from esrbench.environment import usable_cores
 from esrbench.export import ensure_artifact
@@ -48,6 +50,25 @@ SCRIPTS = {
     Target("openvino@cpu:fp32"): "on_openvino.py",
     Target("openvino@cpu:bf16"): "on_openvino.py",
 }
+
+
+RECORDS = DOCS.parent / "results" / "curated" / "beside-bare"
+
+
+class Record(Value, frozen=True, kw_only=True):
+    """All pairs of one measurement; a ratio is a session's time over its script's."""
+
+    machine: str
+    measured_on: str  # ISO 8601 date
+    versions: dict[str, str]
+    model: str
+    tile_px: int
+    ratios: dict[str, tuple[float, ...]]  # target -> one a pair
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """Each target's ratio, with its interval over pairs."""
+        return {target: _estimated(ratios) for target, ratios in self.ratios.items()}
 
 
 class Bare:
@@ -134,7 +155,7 @@ def _turn(script: Bare, session: object, *, first: bool) -> float:
 def main(
     targets: Annotated[list[str] | None, typer.Argument(help="All that have a script, unless named.")] = None,
     pairs: Annotated[int, typer.Option(min=2, help="Of fresh processes, for each target.")] = 10,
-    write: Annotated[bool, typer.Option(help="Put the table into docs/settings.md.")] = False,
+    write: Annotated[bool, typer.Option(help="Keep the pairs, and put the table into docs/settings.md.")] = False,
 ) -> None:
     """Print each pair as it is measured, every target in turn, then the table."""
     chosen = [Target(text) for text in targets or SCRIPTS]
@@ -144,28 +165,41 @@ def main(
         for target in chosen:
             ratios[target].append(pair(target, artifacts[target], prepared))
             typer.echo(f"{target} {ratios[target][-1]:.3f}", err=True)
-    found = {target: _estimated(each) for target, each in ratios.items()}
-    text = table(found)
-    typer.echo(text)
+    record = _record(ratios)
+    typer.echo(table(record))
     if write:
-        fill(DOCS / "settings.md", "beside bare scripts", text)
-    slower = [target for target, one in found.items() if one.high is None or one.high > WITHIN]
+        RECORDS.mkdir(parents=True, exist_ok=True)
+        (RECORDS / f"{record.measured_on}.json").write_bytes(encode(record))
+        fill(DOCS / "settings.md", "beside bare scripts", table(record))
+    slower = [target for target, one in record.estimates.items() if one.high is None or one.high > WITHIN]
     for target in slower:
         typer.echo(f"not shown to be within {WITHIN:g} of its script: {target}", err=True)
     raise typer.Exit(1 if slower else 0)
 
 
-def table(found: Mapping[Target, Estimate]) -> str:
-    """A line a target."""
-    libraries = dict.fromkeys(target.runtime.replace("torchscript", "torch") for target in found)
-    versions = ", ".join(f"{name} {import_module(name).__version__}" for name in libraries)
-    where = f"{machine_name(environment.describe())}, {date.today().isoformat()}, {versions}"
+def _record(ratios: Mapping[Target, Sequence[float]]) -> Record:
+    libraries = dict.fromkeys(target.runtime.replace("torchscript", "torch") for target in ratios)
+    return Record(
+        machine=machine_name(environment.describe()),
+        measured_on=date.today().isoformat(),
+        versions={name: import_module(name).__version__ for name in libraries},
+        model=MODEL,
+        tile_px=TILE_PX,
+        ratios={str(target): tuple(found) for target, found in ratios.items()},
+    )
+
+
+def table(record: Record) -> str:
+    """Render the record as Markdown, a line a target."""
+    versions = ", ".join(f"{name} {version}" for name, version in record.versions.items())
+    where = f"{record.machine}, {record.measured_on}, {versions}; {record.model}, a tile of {record.tile_px}²"
     head = (
-        f"{where}; {MODEL}, a tile of {TILE_PX}².\n\n"
+        f"{where} ([pairs](../results/curated/beside-bare/{record.measured_on}.json)).\n\n"
         "| target | time of a session over its script's | pairs |\n| :-- | --: | --: |\n"
     )
     return head + "\n".join(
-        f"| {target} | {one.value:.3f} ({one.low:.3f}–{one.high:.3f}) | {one.rounds} |" for target, one in found.items()
+        f"| {target} | {one.value:.3f} ({one.low:.3f}–{one.high:.3f}) | {one.rounds} |"
+        for target, one in record.estimates.items()
     )
 
 

@@ -86,7 +86,7 @@ def main(
     unmet = [text for finding in findings.values() for text in finding.missed]
     for text in unmet:
         typer.echo(f"not met: {text}", err=True)
-    if write:
+    if write and not real:  # real runs are recorded in results/, and cited once they are committed
         for name, finding in findings.items():
             fill(DOCS / "measurement.md", f"study {name}", finding.text)
     raise typer.Exit(1 if unmet else 0)

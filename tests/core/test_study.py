@@ -111,5 +111,5 @@ def test_a_table_without_its_marks_is_refused_and_the_document_stays(tmp_path: P
 
 def test_the_document_has_a_place_for_every_table_of_the_study() -> None:
     text = (BENCHMARKS.parents[1] / "docs" / "measurement.md").read_text(encoding="utf-8")
-    for name in ("verdicts", "coverage", "tables", "gate", "apart", "launches", "real slowed", "real equal"):
+    for name in ("verdicts", "coverage", "tables", "gate", "apart", "launches"):
         assert text.count(f"<!-- study {name}: begin -->") == text.count(f"<!-- study {name}: end -->") == 1
