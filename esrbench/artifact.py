@@ -9,6 +9,7 @@ from typing import NewType
 from esrbench.architecture import NetworkSpec
 from esrbench.codec import Value, decode, encode
 from esrbench.errors import OutputError, RecordError
+from esrbench.system import files
 from esrbench.target import Precision
 
 Format = NewType("Format", str)
@@ -24,6 +25,7 @@ AOTINDUCTOR = Format("aotinductor")
 OPENVINO = Format("openvino")
 
 SIDECAR = "artifact.json"
+_MOST_SIDECAR_BYTES = 1 << 20  # it has some kB
 
 
 INT8_CONVOLUTIONS = "int8_convolutions"
@@ -131,7 +133,7 @@ def read_sidecar(path: Path) -> LocatedArtifact:
         OutputError: a file is missing or is not the one described.
     """
     try:
-        data = path.read_bytes()
+        data = files.read(path, _MOST_SIDECAR_BYTES)
     except OSError as error:
         raise RecordError(f"{path}: no artifact description can be read there: {error.strerror}") from error
     artifact = decode(data, Artifact, str(path))

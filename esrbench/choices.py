@@ -14,10 +14,12 @@ from esrbench.codec import Value, decode, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.record import Environment, TuningRecord, Workload
 from esrbench.settings import Settings
+from esrbench.system import files
 from esrbench.target import Target
 from esrbench.workplace import workplace
 
 _KEY_LENGTH = 24  # hex digits: 96 bits of a sha256
+_MOST_BYTES = 1 << 20  # of a kept choice: it has some kB
 
 
 class Question(Value, frozen=True, kw_only=True):
@@ -61,7 +63,7 @@ def question(
 def recall(asked: Question) -> TuningRecord | None:
     """The tuning that answered it before; None where none did, or it can no longer be read."""
     try:
-        found = decode(_file(asked).read_bytes(), TuningRecord, "a kept choice of settings")
+        found = decode(files.read(_file(asked), _MOST_BYTES), TuningRecord, "a kept choice of settings")
     except (OSError, RecordError):
         return None
     return found if found.chosen in asked.candidates else None

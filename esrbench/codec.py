@@ -9,6 +9,8 @@ from esrbench.target import Target
 
 T = TypeVar("T")
 
+_LONGEST_REASON = 300  # characters
+
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base of every value type that is written to disk or passed between processes."""
@@ -23,12 +25,13 @@ def decode(data: bytes, type_: type[T], origin: str) -> T:
     """The value in ``data``; ``origin`` names it in errors.
 
     Raises:
-        RecordError: not JSON, or not of this type.
+        RecordError: not JSON, or not of this type, whatever it is instead: too deep, no text, a number too large.
     """
     try:
         return msgspec.json.decode(data, type=type_, dec_hook=_from_json)
-    except (msgspec.DecodeError, EsrbenchError) as error:
-        raise RecordError(f"{origin} is not a valid {getattr(type_, '__name__', type_)}: {error}") from error
+    except (msgspec.MsgspecError, EsrbenchError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
+        name, why = getattr(type_, "__name__", type_), str(error)[:_LONGEST_REASON]  # it may quote what it was given
+        raise RecordError(f"{origin} is not a valid {name}: {why}; get the file again") from error
 
 
 def schema(type_: type) -> dict[str, Any]:
@@ -43,9 +46,11 @@ def _to_json(value: object) -> str:
 
 
 def _from_json(type_: type, value: object) -> object:
-    if type_ is Target and isinstance(value, str):
-        return Target(value)
-    raise NotImplementedError(f"{type_.__name__} has no JSON form")
+    if type_ is not Target:
+        raise NotImplementedError(f"{type_.__name__} has no JSON form")
+    if not isinstance(value, str):
+        raise TypeError(f"a target is a string, not {type(value).__name__}")
+    return Target(value)
 
 
 def _schema(type_: type) -> dict[str, Any]:

@@ -20,8 +20,8 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     What came with version 2 has a default that means "not recorded".
     """
     samples = raw.get("samples")
-    if samples is None:
-        return raw
+    if not isinstance(samples, dict) or "warmup_ns" not in samples:
+        return raw  # nothing was measured; or it is no such record, as whoever decodes it says
     times_ns = samples["warmup_ns"]
     kept = {name: value for name, value in samples.items() if name != "warmup_ns"}
     warmups = [{"tiles": None, "times_ns": times_ns, "steady": None}] if times_ns else []

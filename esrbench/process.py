@@ -91,7 +91,8 @@ def volunteer_for_the_oom_killer() -> None:
 
 def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     try:
-        output = log.open("w+b")  # readable: the worker quotes the last words of a program that it measures
+        log.unlink(missing_ok=True)  # never through a link, nor into a file that bears another name too
+        output = log.open("x+b")  # readable: the worker quotes the last words of a program that it measures
     except OSError as error:
         raise OutputError(f"{log} cannot be written: {error.strerror}") from error
     with output:

@@ -12,6 +12,7 @@ results/NAME/
 """
 
 import os
+import re
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -21,6 +22,7 @@ from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
 from esrbench.migration import OLDEST, to_current
 from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord, is_software
+from esrbench.system import files
 from esrbench.target import Target
 
 R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption, TuningRecord)
@@ -29,6 +31,13 @@ RUN_FILE = "run.json"
 END_FILE = "end.json"
 LAUNCHES = "launches"
 TUNING = "tuning"
+
+_LAUNCH_NAME = re.compile(r"[0-9]+\.json")
+_TUNING_NAME = re.compile(r"[^.].*\.json")
+_NOTE_NAME = re.compile(r"end\.json|(interrupted|resumed)\.[0-9]+\.json")
+
+MOST_BYTES = 16 << 20
+"""Of one record. A launch of a second on tiles of 32 px has some 20 kB."""
 
 
 class _Versioned(msgspec.Struct):
@@ -146,8 +155,14 @@ def file_stem(target: Target, workload: str) -> str:
 
 
 def read_tunings(folder: Path) -> tuple[TuningRecord, ...]:
-    """The settings that a run's targets are launched with, where there was a choice."""
-    return tuple(_read(path, TuningRecord) for path in sorted((folder / TUNING).glob("[!.]*.json")))
+    """The settings that a run's targets are launched with, where there was a choice.
+
+    Raises:
+        RecordError: one of them cannot be read.
+    """
+    if not (folder / TUNING).exists():
+        return ()
+    return tuple(_read(folder / TUNING / name, TuningRecord) for name in _names(folder / TUNING, _TUNING_NAME))
 
 
 def check_new_folder(folder: Path) -> None:
@@ -202,24 +217,33 @@ def read_run(folder: Path) -> Run:
     """
     record = _read(folder / RUN_FILE, RunRecord)
     launches = sorted(
-        (_read(path, LaunchRecord) for path in (folder / LAUNCHES).glob("[0-9]*.json")),
+        (_read(folder / LAUNCHES / name, LaunchRecord) for name in _names(folder / LAUNCHES, _LAUNCH_NAME)),
         key=lambda launch: launch.sequence,
     )
-    end = _read(folder / END_FILE, RunEnd) if (folder / END_FILE).exists() else None
+    names = _names(folder, _NOTE_NAME)
+    notes = {name: folder / name for name in names}
     return Run(
         folder=folder,
         record=record,
         launches=tuple(launches),
-        end=end,
-        interruptions=tuple(_read(path, RunEnd) for path in sorted(folder.glob("interrupted.[0-9]*.json"))),
-        resumptions=tuple(_read(path, Resumption) for path in sorted(folder.glob("resumed.[0-9]*.json"))),
+        end=_read(notes[END_FILE], RunEnd) if END_FILE in notes else None,
+        interruptions=tuple(_read(path, RunEnd) for name, path in notes.items() if name.startswith("interrupted.")),
+        resumptions=tuple(_read(path, Resumption) for name, path in notes.items() if name.startswith("resumed.")),
         tunings=read_tunings(folder),
     )
 
 
+def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    """The files of a run's folder whose names have this form, in order; there is nothing but files and folders."""
+    try:
+        return [entry.name for entry in files.entries(folder) if form.fullmatch(entry.name)]
+    except OSError as error:
+        raise RecordError(f"{folder} cannot be read as part of a run: {error.strerror}") from error
+
+
 def _read(path: Path, type_: type[R]) -> R:
     try:
-        data = path.read_bytes()
+        data = files.read(path, MOST_BYTES)
     except OSError as error:
         raise RecordError(f"{path.parent} holds no readable run: {path.name}: {error.strerror}") from error
     version = decode(data, _Versioned, str(path)).schema_version
@@ -229,5 +253,5 @@ def _read(path: Path, type_: type[R]) -> R:
             "use the esrbench that wrote it"
         )
     if version < SCHEMA_VERSION:
-        data = encode(to_current(msgspec.json.decode(data), version))
+        data = encode(to_current(decode(data, dict, str(path)), version))
     return decode(data, type_, str(path))

@@ -9,6 +9,7 @@ import msgspec
 from esrbench.codec import Value
 from esrbench.command import Command
 from esrbench.errors import UnknownNameError, UsageError
+from esrbench.system import files
 from esrbench.target import Target
 
 MIN_BUDGET_S = 10.0
@@ -16,6 +17,8 @@ MIN_BUDGET_S = 10.0
 
 MAX_PRECISION_PERCENT = 50.0
 """An interval that reaches further than this tells nothing apart that anyone would mistake."""
+
+_MOST_FILE_BYTES = 1 << 20
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -175,7 +178,7 @@ def load(name: str) -> Suite:
     if path.suffix != ".toml":
         raise UnknownNameError("suite", name, [*preset_names(), "FILE.toml"])
     try:
-        return _decode(path.read_bytes(), name)
+        return _decode(files.read(path, _MOST_FILE_BYTES), name)
     except OSError as error:
         raise UsageError(f"suite {name}: the file cannot be read: {error.strerror}") from error
 
@@ -219,7 +222,7 @@ def check_budget(budget_s: float) -> None:
 def _decode(data: bytes, name: str) -> Suite:
     try:
         return msgspec.toml.decode(data, type=Suite)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"suite {name}: {error}") from error
 
 

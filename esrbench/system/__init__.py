@@ -1,0 +1,1 @@
+"""The operating system as esrbench meets it; no noun of a benchmark."""
