@@ -8,6 +8,8 @@ from pathlib import Path
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 """A link is refused by the kernel; a pipe without a writer is opened at once instead of waited for."""
 
+_KIND_REFUSED = "is a link, a pipe, a device or a folder; only regular files are read: put the file itself there"
+
 _MOST_ENTRIES = 100_000
 """Of one folder: a run has a few thousand files."""
 
@@ -18,23 +20,25 @@ def read(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: it is none, or a link, or larger, or cannot be read; ``strerror`` says which, in words.
     """
-    try:
-        with open(path, "rb", opener=_open_safely) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise OSError(errno.EINVAL, _KIND_REFUSED)
-            if found.st_size > most_bytes:
-                raise OSError(errno.EFBIG, f"it has {found.st_size} bytes, {most_bytes} are read at most")
-            data = file.read(most_bytes + 1)
-    except OSError as error:
-        raise _said(error) from error
-    if len(data) > most_bytes:  # it grew, or its size is not what it says
-        raise OSError(errno.EFBIG, f"it has more than {most_bytes} bytes, which are read at most")
-    return data
+    with open(path, "rb", opener=_open_safely) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most_bytes:
+            raise OSError(errno.EFBIG, f"it has {size} bytes, {most_bytes} are read at most")
+        return file.read(most_bytes)
 
 
 def _open_safely(path: str, flags: int) -> int:
-    return os.open(path, flags | _SAFELY)
+    """Open a regular file, and nothing else."""
+    try:
+        descriptor = os.open(path, flags | _SAFELY)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO}:  # as systems say of a link, or of a socket
+            raise OSError(error.errno, _KIND_REFUSED) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, _KIND_REFUSED)
+    return descriptor
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -52,13 +56,3 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
             if len(found) > _MOST_ENTRIES:
                 raise OSError(errno.EFBIG, f"it holds more than {_MOST_ENTRIES} files")
     return sorted(found, key=lambda entry: entry.name)
-
-
-_KIND_REFUSED = "is a link, a pipe, a device or a folder; only regular files are read: put the file itself there"
-
-
-def _said(error: OSError) -> OSError:
-    """Say of a link, a socket or a folder what it is, whatever the kernel says."""
-    if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR}:
-        return OSError(error.errno, _KIND_REFUSED)
-    return error
