@@ -5,12 +5,11 @@ Whatever goes wrong there costs the run its percentages, nothing else.
 """
 
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from msgspec.structs import replace
 
+from esrbench import scratch
 from esrbench.advice import BUSY_CORES
 from esrbench.architecture import Convolution, NetworkSpec
 from esrbench.child import Failure
@@ -167,8 +166,8 @@ def _remarked(found: tuple[Attainable, ...], noise: Noise) -> tuple[Attainable, 
 
 def _ask(job: ProbeJob, timeout_s: float = TIMEOUT_S) -> tuple[Attainable, ...]:
     """The answer of a process; unknown with its last words where there is none."""
-    with tempfile.TemporaryDirectory(prefix="esrbench-attainable-") as scratch:
-        answer, log = Path(scratch) / "answer.json", Path(scratch) / "log.txt"
+    with scratch.folder() as folder:
+        answer, log = folder / "answer.json", folder / "log.txt"
         command = [sys.executable, "-P", "-m", "esrbench.attainable_worker", str(answer)]
         gauges = Gauges()
         before = gauges.read()

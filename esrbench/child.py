@@ -3,11 +3,11 @@
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from esrbench import scratch
 from esrbench.codec import Value, decode, encode
 from esrbench.errors import (
     CheckpointError,
@@ -19,7 +19,8 @@ from esrbench.errors import (
     UnavailableError,
     UsageError,
 )
-from esrbench.process import THREAD_VARIABLES, die_with_parent, parent_variable, signal_name
+from esrbench.process import die_with_parent, parent_variable, signal_name
+from esrbench.system.child_environment import child_environment
 
 Job = TypeVar("Job", bound=Value)
 Answer = TypeVar("Answer", bound=Value)
@@ -46,9 +47,9 @@ def ask(module: str, job: Value, answer_type: type[Answer], what: str) -> Answer
         EsrbenchError: the one that the child met, or an :class:`ExportError` with its last words.
     """
     command = [sys.executable, "-P", "-m", module]  # -P: a file of the user's named like a library must not shadow it
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1") | parent_variable()
-    with tempfile.TemporaryDirectory(prefix="esrbench-child-") as scratch:
-        path = Path(scratch) / "answer.json"
+    environment = child_environment(threads=1) | parent_variable()
+    with scratch.folder() as folder:
+        path = folder / "answer.json"
         ended = subprocess.run(
             [*command, str(path)], input=encode(job), capture_output=True, check=False, env=environment
         )

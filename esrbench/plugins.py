@@ -14,6 +14,7 @@ from esrbench.codec import Value
 from esrbench.errors import UnavailableError, UnknownNameError
 from esrbench.exporter import Exporter
 from esrbench.runner import Runner
+from esrbench.system.child_environment import withdraw_steering
 
 P = TypeVar("P", Runner, Exporter)
 
@@ -46,10 +47,15 @@ _EXPORTERS = _Kind[Exporter](group="esrbench.exporters", base=Exporter, noun="fo
 def runner(name: str) -> Runner:
     """The runner of a runtime; no other plug-in is imported.
 
+    Variables that steer runtimes (``OMP_THREAD_LIMIT``, ``ONEDNN_DEFAULT_FPMATH_MODE`` …) are first taken out of
+    ``os.environ``, so that no library which is loaded from here on reads them; one that was loaded before keeps what
+    it read. ``ESRBENCH_KEPT_VARIABLES=NAME,NAME`` keeps some.
+
     Raises:
         UnknownNameError: no plug-in bears this name; says the nearest.
         UnavailableError: the plug-in is broken.
     """
+    withdraw_steering()
     return _one(_RUNNERS, name)
 
 
@@ -64,7 +70,11 @@ def exporter(format_: str) -> Exporter:
 
 
 def runners() -> dict[str, Runner]:
-    """Runtime → runner, in the alphabet's order; broken ones are left out, see :func:`broken`."""
+    """Runtime → runner, in the alphabet's order; broken ones are left out, see :func:`broken`.
+
+    Steering variables leave ``os.environ``, as for :func:`runner`.
+    """
+    withdraw_steering()
     return _all(_RUNNERS)[0]
 
 

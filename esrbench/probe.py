@@ -6,15 +6,14 @@ a runtime prints can disturb it.
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from esrbench import plugins
+from esrbench import plugins, scratch
 from esrbench.codec import Value, decode, encode
 from esrbench.errors import RecordError, UnavailableError, UnknownNameError
-from esrbench.process import Ended, run
+from esrbench.process import Ended, die_with_parent, run
 from esrbench.runner import Availability
 from esrbench.store import write_once
 from esrbench.target import Target
@@ -63,16 +62,16 @@ def availabilities(names: Sequence[str] | None = None) -> tuple[Availability, ..
 def ask(names: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Probed:
     """Ask these runtimes, all by default, each in its own process; one that crashes or hangs harms no other."""
     asked = plugins.runner_names() if names is None else tuple(dict.fromkeys(names))
-    with tempfile.TemporaryDirectory(prefix="esrbench-probe-") as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda name: _ask_one(name, Path(scratch), timeout_s), asked))
+    with scratch.folder() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda name: _ask_one(name, folder, timeout_s), asked))
     return Probed(
         targets=tuple(entry for answer in answers if not isinstance(answer, BrokenRuntime) for entry in answer),
         broken=tuple(answer for answer in answers if isinstance(answer, BrokenRuntime)),
     )
 
 
-def _ask_one(name: str, scratch: Path, timeout_s: float) -> tuple[Availability, ...] | BrokenRuntime:
-    answer, log = scratch / f"{name}.json", scratch / f"{name}.txt"
+def _ask_one(name: str, folder: Path, timeout_s: float) -> tuple[Availability, ...] | BrokenRuntime:
+    answer, log = folder / f"{name}.json", folder / f"{name}.txt"
     command = [sys.executable, "-P", "-m", "esrbench.probe", name, str(answer)]
     ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s)
     if not answer.exists():
@@ -102,6 +101,7 @@ class _Answer(Value, frozen=True, kw_only=True):
 
 def main() -> None:
     """Ask one runtime and write its answer."""
+    die_with_parent()
     name, answer = sys.argv[1:]
     try:
         found = tuple(plugins.runner(name).targets())

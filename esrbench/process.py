@@ -14,9 +14,7 @@ from pathlib import Path
 import msgspec
 
 from esrbench.errors import OutputError, UnavailableError
-
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-"""Every pool that reads its size from the environment gets the run's thread budget."""
+from esrbench.system.child_environment import child_environment
 
 PARENT_VARIABLE = "ESRBENCH_PARENT"
 """Environment variable in which a child is told its parent's process number."""
@@ -33,16 +31,25 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     wall_ns: int
 
 
-def run(command: Sequence[str], *, stdin: bytes, log: Path, threads: int, timeout_s: float) -> Ended:
+def run(
+    command: Sequence[str],
+    *,
+    stdin: bytes,
+    log: Path,
+    threads: int,
+    timeout_s: float,
+    asked: Mapping[str, str] | None = None,
+) -> Ended:
     """Run ``command`` to its end, or kill it and what it started after ``timeout_s``.
 
-    ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error.
+    ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error. The
+    environment is a clean one, with the variables ``asked`` for: :mod:`esrbench.system.child_environment`.
 
     Raises:
         OutputError: the log cannot be made.
         UnavailableError: the system starts no further process.
     """
-    environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)) | parent_variable()
+    environment = child_environment(threads, asked) | parent_variable()
     begin_ns = time.perf_counter_ns()
     process = _started(command, log, environment)
     try:

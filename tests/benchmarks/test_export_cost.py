@@ -15,7 +15,7 @@ from importlib.util import find_spec
 import psutil
 import pytest
 
-from esrbench.process import THREAD_VARIABLES
+from esrbench.system.child_environment import THREAD_VARIABLES
 
 pytestmark = pytest.mark.weights
 

@@ -40,7 +40,7 @@ class FaultyExporter(Exporter):
 
     def export(self, model, options, out_dir):
         (out_dir / "half").write_text("half-written")
-        fault = os.environ["FAULT"]
+        fault = os.environ["ESRBENCH_TEST_FAULT"]
         if fault == "raise":
             raise RuntimeError("the sky fell")
         if fault == "refuse":
@@ -67,7 +67,7 @@ def faulty(tmp_path, monkeypatch):
     (site / "faulty_exporter.py").write_text(FAULTS)
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", str(site))
-    return lambda fault: monkeypatch.setenv("FAULT", fault)
+    return lambda fault: monkeypatch.setenv("ESRBENCH_TEST_FAULT", fault)
 
 
 @pytest.fixture(autouse=True)

@@ -41,7 +41,7 @@ class OtherExporter(Exporter):
 
     def export(self, model, options, out_dir):
         weights = dict(model.weights)
-        if os.environ["FAULT"] == "wrong":
+        if os.environ["ESRBENCH_TEST_FAULT"] == "wrong":
             weights["body.0.bias"] = weights["body.0.bias"] + 0.25
         model = type(model)(name=model.name, spec=model.spec, weights=weights, weights_sha256="", source="")
         return plugins.exporter("ncnn").export(model, options, out_dir)
@@ -57,7 +57,7 @@ class OtherRunner(Runner):
         return Precision.FP32
 
     def load(self, artifact, target, options):
-        if os.environ["FAULT"] == "crash":
+        if os.environ["ESRBENCH_TEST_FAULT"] == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
         return plugins.runner("ncnn").load_for_proof(artifact, options)
 """
@@ -82,7 +82,7 @@ def other(tmp_path, monkeypatch):
     (site / "other_plugins.py").write_text(PLUGINS)
     monkeypatch.syspath_prepend(site)
     monkeypatch.setenv("PYTHONPATH", str(site))
-    return lambda fault: monkeypatch.setenv("FAULT", fault)
+    return lambda fault: monkeypatch.setenv("ESRBENCH_TEST_FAULT", fault)
 
 
 def call(*arguments: object):

@@ -1,5 +1,12 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from esrbench import probe
@@ -87,3 +94,41 @@ def test_a_runtime_may_not_answer_for_another(monkeypatch: pytest.MonkeyPatch) -
 def test_a_target_that_its_runtime_does_not_have_is_unknown() -> None:
     with pytest.raises(UnknownNameError, match="did you mean 'fake@cpu:fp32'"):
         probe.ask(["fake"]).of(Target("fake@cpu:fp16"))
+
+
+HANGING = """
+import os, pathlib, signal
+from esrbench.testing import FakeRunner
+class Hanging(FakeRunner):
+    name = 'hanging'
+    def targets(self):
+        path = pathlib.Path(__file__).with_name('pid')
+        path.with_suffix('.part').write_text(str(os.getpid()))
+        path.with_suffix('.part').rename(path)
+        while True:
+            signal.pause()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are ended by a Linux facility")
+def test_a_runtime_that_hangs_when_asked_ends_with_the_process_that_asked(site: Path) -> None:
+    (site / "hanging_runner.py").write_text(HANGING)
+    write_distribution(site, "hanging", {"esrbench.runners": {"hanging": "hanging_runner:Hanging"}})
+    with subprocess.Popen([sys.executable, "-c", "from esrbench import probe; probe.ask(['hanging'])"]) as asker:
+        until((site / "pid").exists)
+        asker.kill()
+    until(partial(has_ended, int((site / "pid").read_text())))
+
+
+def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

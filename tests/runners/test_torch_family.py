@@ -190,8 +190,8 @@ def test_what_was_compiled_goes_with_the_last_session(
     get_artifact: GetArtifact, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(torch, "compile", lambda network, **_: network)
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     runner, target = plugins.runner("torch-compile"), Target("torch-compile@cpu:fp32")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     artifact = get_artifact(PYTORCH, Precision.FP32)
     with runner.load(artifact, target, OPTIONS):
         folder = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"])
