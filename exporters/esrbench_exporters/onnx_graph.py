@@ -55,6 +55,7 @@ class OnnxExporter(Exporter):
         tidy(written)
         rounded = _rounded(written, model) if options.precision is Precision.INT8 else {}
         describe(written, model, options)
+        written.ir_version = _lowest_ir_version(written)
         path = out_dir / f"{artifact_stem(model, options)}.onnx"
         onnx_ir.save(written, path)
         _check(path, opset)
@@ -91,6 +92,15 @@ def _rounded(written: "onnx_ir.Model", model: Model) -> dict[str, str]:
         "calibration": f"lowest and highest value in {len(given)} crops of {', '.join(calibration.PHOTOS)}",
         "calibration_sha256": calibration.identity(given),
     }
+
+
+def _lowest_ir_version(written: "onnx_ir.Model") -> int:
+    """Find the first IR version that its operator sets may stand in: an older onnxruntime refuses a later one."""
+    from onnx import helper  # noqa: PLC0415
+
+    imports = [helper.make_opsetid(domain, version) for domain, version in written.opset_imports.items()]
+    version: int = helper.find_min_ir_version_for(imports)
+    return version
 
 
 def _check(path: Path, opset: int) -> None:

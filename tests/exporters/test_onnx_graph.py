@@ -28,6 +28,9 @@ SPECS = [
 ]
 
 
+FIRST_IR = dict.fromkeys((15, 16, 17, 18), 8) | {19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13, 26: 13}
+"""Opset → the IR version that it came with: the table of https://github.com/onnx/onnx/blob/main/docs/Versioning.md."""
+
 PARAMETERS = 16_697_987  # of realesrgan-x4plus
 EXPORT = """
 import pickle, sys
@@ -159,7 +162,9 @@ def test_another_opset_is_written_when_asked_for(
     (path,) = OnnxExporter().export(tiny, ExportOptions(opset=opset, io=io), tmp_path).paths
     assert capfd.readouterr() == ("", "")
     assert path.name.endswith(f"-opset{opset}.onnx")
-    assert {entry.domain: entry.version for entry in onnx.load(path).opset_import} == {"": opset}
+    written = onnx.load(path)
+    assert {entry.domain: entry.version for entry in written.opset_import} == {"": opset}
+    assert written.ir_version == FIRST_IR[opset]
     if io is Interface.FLOAT:
         pictures = picture(1, 3, 20, 28)
         assert psnr_db(run(path, pictures), expected(tiny, pictures)) > 110
