@@ -100,7 +100,7 @@ class OnnxruntimeTensorrtRunner(Runner):
         reasons = [*([] if names else ["no CUDA device is found"]), *([missing] if missing else [])]
         if reasons:
             remedies = [] if names else ["check nvidia-smi and CUDA_VISIBLE_DEVICES"]
-            remedies += [f"pip install {tensorrt_distribution(runtime)}"] if missing else []
+            remedies += [f"pip install '{tensorrt_requirement(runtime)}'"] if missing else []
             return refused(every, "; ".join(reasons), "; ".join(remedies))
         return [
             entry
@@ -169,7 +169,7 @@ def preload() -> None:
 
 def missing_library(runtime: Any) -> str | None:
     """TensorRT's library that this onnxruntime was linked to, where it cannot be loaded; None: it can."""
-    name = needed_library(Path(runtime.__file__).parent / "capi")
+    name = needed_library(_capi(runtime))
     preload()
     try:
         ctypes.CDLL(name)
@@ -182,7 +182,7 @@ def missing_library(runtime: Any) -> str | None:
 def tensorrt_version(runtime: Any) -> str:
     """As the library itself numbers it, ``101300`` for 10.13.0: ``getInferLibVersion`` of ``NvInferRuntimeBase.h``."""
     try:
-        return str(ctypes.CDLL(needed_library(Path(runtime.__file__).parent / "capi")).getInferLibVersion())
+        return str(ctypes.CDLL(needed_library(_capi(runtime))).getInferLibVersion())
     except (OSError, AttributeError):
         return "not known"
 
@@ -198,10 +198,17 @@ def needed_library(folder: Path) -> str:
     return "nvinfer.dll" if windows else "libnvinfer.so"
 
 
-def tensorrt_distribution(runtime: Any) -> str:
-    """The wheel with TensorRT's libraries for the CUDA that onnxruntime was built for."""
-    major = str(getattr(runtime, "cuda_version", "") or "").partition(".")[0]
-    return f"tensorrt-cu{major}" if major else "tensorrt"
+def tensorrt_requirement(runtime: Any) -> str:
+    """Name the wheel whose library onnxruntime links, as ``tensorrt-cu13>=10,<11``: its CUDA's, its major version's."""
+    cuda = str(getattr(runtime, "cuda_version", "") or "").partition(".")[0]
+    name = f"tensorrt-cu{cuda}" if cuda else "tensorrt"
+    major = re.search(r"[0-9]+", needed_library(_capi(runtime)))
+    return f"{name}>={major[0]},<{int(major[0]) + 1}" if major else name
+
+
+def _capi(runtime: Any) -> Path:
+    """Folder of onnxruntime's shared libraries."""
+    return Path(runtime.__file__).parent / "capi"
 
 
 def _key(runtime: Any, version: str, artifact: LocatedArtifact, target: Target, options: LoadOptions) -> str:

@@ -213,12 +213,27 @@ def test_the_library_that_the_provider_needs_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_tensorrt.sys, "platform", "linux")
     found = plugins.runner("onnxruntime-tensorrt").targets()
     assert {entry.usable for entry in found} == {False}
-    assert {entry.remedy for entry in found} == {"pip install tensorrt-cu13"}
+    assert {entry.remedy for entry in found} == {"pip install 'tensorrt-cu13>=99,<100'"}
     (reason,) = {entry.reason for entry in found}
     assert reason is not None
     assert reason.startswith("TensorRT's libnvinfer.so.99 cannot be loaded: ")
     monkeypatch.setattr(onnx_tensorrt.ctypes, "CDLL", lambda name: name)
     assert {entry.usable for entry in plugins.runner("onnxruntime-tensorrt").targets()} == {True}
+
+
+@pytest.mark.parametrize(
+    ("cuda", "library", "requirement"),
+    [
+        ("12.8", "libnvinfer.so.10", "tensorrt-cu12>=10,<11"),
+        ("13.0", "nvinfer_10.dll", "tensorrt-cu13>=10,<11"),
+        ("13.0", "libnvinfer.so", "tensorrt-cu13"),  # the provider names no version
+        (None, "libnvinfer.so.11", "tensorrt>=11,<12"),
+    ],
+)
+def test_the_remedy_installs_the_tensorrt_that_the_provider_links(cuda, library, requirement, monkeypatch):
+    monkeypatch.setattr(onnx_tensorrt, "needed_library", lambda _: library)
+    runtime = SimpleNamespace(cuda_version=cuda, __file__="/somewhere/__init__.py")
+    assert onnx_tensorrt.tensorrt_requirement(runtime) == requirement
 
 
 def test_without_a_device_both_reasons_are_given(monkeypatch):
