@@ -36,7 +36,7 @@ def answer(run: Run) -> str:
 def machine_name(environment: Environment) -> str:
     """``AMD EPYC, 2 cores``, with its graphics devices."""
     cores = f"{environment.usable_cores} core{'s' if environment.usable_cores != 1 else ''}"
-    return ", ".join([environment.cpu, cores, *environment.gpus])
+    return ", ".join([environment.cpu, cores, *environment.gpus]).replace("`", "'")  # which mark the targets here
 
 
 def instruction_sets(environment: Environment) -> str:

@@ -1,8 +1,33 @@
 """How quantities are written for people: as many digits as mean something, a dash for what was not measured."""
 
 import math
+import unicodedata
 
 NOT_MEASURED = "–"
+
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls (C0, C1, DEL), formats (bidirectional marks, zero widths), lone surrogates, and line
+and paragraph separators (https://www.unicode.org/reports/tr44/#General_Category_Values)."""
+
+
+def is_obeyed(sign: str) -> bool:
+    """Whether a terminal obeys a character instead of showing it; line ends and tabs do no harm."""
+    return unicodedata.category(sign) in _OBEYED and sign not in "\n\t"
+
+
+def visible(text: str) -> str:
+    """Show each control character as a sign: ESC as ``␛``, a bidirectional mark as ``�``.
+
+    What comes from a record, a file or a runtime passes here before a person reads it: escape sequences (ECMA-48) set
+    titles and clipboards, bidirectional marks reorder what is read (CVE-2021-42574).
+    """
+    return text if text.isprintable() else "".join(_shown(sign) if is_obeyed(sign) else sign for sign in text)
+
+
+def _shown(sign: str) -> str:
+    """Unicode has a picture for C0 and DEL (block Control Pictures), and none for the others."""
+    code = ord(sign)
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
 
 
 def significant(value: float | None, digits: int = 3) -> str:

@@ -9,6 +9,7 @@ import sys
 import typer
 
 from esrbench import __version__
+from esrbench.cli.output import say
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 
 app = typer.Typer(
@@ -24,7 +25,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
-        print(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -35,7 +36,7 @@ def main() -> None:
     try:
         app()
     except EsrbenchError as error:
-        print(f"esrbench: {error}", file=sys.stderr)
+        say(f"esrbench: {error}", error=True)
         sys.exit(exit_code(error))
 
 

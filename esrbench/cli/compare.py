@@ -1,6 +1,5 @@
 """``esrbench compare``: two runs, or the cases of one, and a gate for pipelines."""
 
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from esrbench.cli import app
+from esrbench.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from esrbench.comparison import Comparison
@@ -112,17 +112,16 @@ def _write(path: Path, found: "Comparison", failures: "Sequence[Failure]") -> No
 
 
 def _print(found: "Comparison", failures: "Sequence[Failure]", *, as_json: bool) -> None:
-    from rich.console import Console
-
+    from esrbench.cli.console import Console
     from esrbench.codec import encode
     from esrbench.report.compared import comparison_table, headline
 
     if as_json:
-        print(encode({"comparison": found, "failures": list(failures)}).decode().rstrip())
+        say_json(encode({"comparison": found, "failures": list(failures)}))
         return
     console = Console()
     console.print(headline(found), highlight=False, markup=False)
     console.print()
     console.print(comparison_table(found))
     for failure in failures:
-        print(f"esrbench: {failure.name}: {failure.kind}: {failure.reason}", file=sys.stderr)
+        say(f"esrbench: {failure.name}: {failure.kind}: {failure.reason}", error=True)

@@ -1,12 +1,12 @@
 """``esrbench doctor``: every target, usable or why not, and what to install."""
 
-import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 import typer
 
 from esrbench.cli import app
+from esrbench.cli.output import say_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,12 +36,13 @@ def _print_json(probed: "Probed", broken: "tuple[BrokenPlugin, ...]") -> None:
     from esrbench.codec import encode
 
     document = {"targets": probed.targets, "broken_runtimes": probed.broken, "broken_plugins": broken}
-    sys.stdout.write(encode(document).decode())
+    say_json(encode(document))
 
 
 def _print_tables(probed: "Probed", broken: "tuple[BrokenPlugin, ...]") -> None:
-    from rich.console import Console
     from rich.markup import escape
+
+    from esrbench.cli.console import Console
 
     console = Console()
     console.print(_targets(probed))

@@ -9,13 +9,14 @@ import typer
 
 from esrbench.artifact import Interface
 from esrbench.cli import app
+from esrbench.cli.output import say, say_json
 from esrbench.target import Precision
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from esrbench.artifact import Format, LocatedArtifact, Proof
+    from esrbench.cli.console import Console
     from esrbench.exporter import ExportOptions
     from esrbench.verification import Verified
 
@@ -67,8 +68,7 @@ def export(
 
 
 def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> None:
-    from rich.console import Console
-
+    from esrbench.cli.console import Console
     from esrbench.codec import encode
     from esrbench.delivery import export_to
     from esrbench.errors import ExportError
@@ -86,30 +86,29 @@ def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> 
         failures = [
             {"format": format_, "options": options, "reason": str(reason)} for format_, options, reason in failed
         ]
-        print(encode({"artifacts": [located.artifact for located in made], "failed": failures}).decode(), end="")
+        say_json(encode({"artifacts": [located.artifact for located in made], "failed": failures}))
     else:
         _print(made, out)
         for format_, options, reason in failed:
-            print(f"\nfailed: {_title(format_, options)}: {reason}")
+            say(f"\nfailed: {_title(format_, options)}: {reason}")
     if failed:
         raise typer.Exit(NOT_RIGHT)
 
 
 def _verify(folder: Path, model: str | None, *, as_json: bool) -> None:
-    from rich.console import Console
-
+    from esrbench.cli.console import Console
     from esrbench.codec import encode
     from esrbench.verification import verify
 
     with _doing(Console(stderr=True), f"proving what lies in {folder}"):
         found = verify(folder, model)
     if as_json:
-        print(encode(found).decode(), end="")
+        say_json(encode(found))
     else:
         Console().print(_verified_table(found))
         for entry in found:
             if entry.problem or entry.unproved:
-                print(f"\n{entry.sidecar}: {entry.problem or entry.unproved}")
+                say(f"\n{entry.sidecar}: {entry.problem or entry.unproved}")
     if any(entry.problem or entry.unproved for entry in found):
         raise typer.Exit(NOT_RIGHT)
 
@@ -176,16 +175,16 @@ def _title(format_: "Format", options: "ExportOptions") -> str:
 
 
 def _print(made: "list[LocatedArtifact]", out: Path) -> None:
-    from rich.console import Console
+    from esrbench.cli.console import Console
 
     if not made:
         return
     Console().print(_table(made))
     for located in made:
         if located.artifact.unproved:
-            print(f"\n{located.artifact.files[0].name} is not proved: {located.artifact.unproved}")
-    print(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
-    print("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
+            say(f"\n{located.artifact.files[0].name} is not proved: {located.artifact.unproved}")
+    say(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
+    say("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
 
 
 def _table(made: "list[LocatedArtifact]") -> "Table":

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 import msgspec
-from rich.console import Console
 
 from esrbench import environment, prepare, resume, store, turn
+from esrbench.cli.console import Console
 from esrbench.cli.progress import watching
 from esrbench.cli.report import present
 from esrbench.errors import EsrbenchError, OutputError

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esrbench.cli import app
+from esrbench.cli.output import say, say_json
 
 if TYPE_CHECKING:
     from esrbench.zoo import Entry
@@ -28,17 +29,16 @@ def models(
     if fetch:
         _fetch(fetch)
     elif as_json:
-        print(_json(zoo.ENTRIES))
+        say_json(_json(zoo.ENTRIES))
     else:
-        print("\n".join(_paragraph(entry) for entry in zoo.ENTRIES))
-        print("The digests of downloads are third parties' pins; esrbench checks them before it reads a file.")
+        say("\n".join(_paragraph(entry) for entry in zoo.ENTRIES))
+        say("The digests of downloads are third parties' pins; esrbench checks them before it reads a file.")
 
 
 def _fetch(names: list[str]) -> None:
     """One after the other, every name checked before the first; what is whole stays when a later one fails."""
-    from rich.console import Console
-
     from esrbench import zoo
+    from esrbench.cli.console import Console
     from esrbench.cli.transfer import watching
 
     named = [zoo.downloads() if name == ALL else (zoo.entry(name),) for name in names]
@@ -47,7 +47,7 @@ def _fetch(names: list[str]) -> None:
         for entry in dict.fromkeys(entry for entries in named for entry in entries):
             with watching(console, entry.name) as watcher:
                 path = zoo.fetch(entry, watcher)
-            print(path, flush=True)
+            say(path)
     except KeyboardInterrupt:
         console.print("interrupted: nothing is kept of the file that was under way", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
@@ -65,7 +65,7 @@ def _paragraph(entry: "Entry") -> str:
     )
 
 
-def _json(entries: "tuple[Entry, ...]") -> str:
+def _json(entries: "tuple[Entry, ...]") -> bytes:
     from esrbench.architecture import parameter_count
     from esrbench.codec import encode
 
@@ -84,4 +84,4 @@ def _json(entries: "tuple[Entry, ...]") -> str:
             }
             for entry in entries
         ]
-    ).decode()
+    )

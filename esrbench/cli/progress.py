@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from esrbench.cli.console import Console
 from esrbench.plan import Progress as RunProgress
 from esrbench.record import LaunchRecord, Samples, Status, is_software, title
 
@@ -76,8 +76,9 @@ def watching(console: Console) -> Iterator[RunProgress]:
     if not console.is_terminal:
         yield Lines(console)
         return
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"), TextColumn("{task.description}"))
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as progress:
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    what = TextColumn("{task.description}", markup=False)
+    with Progress(*columns, what, console=console, auto_refresh=False, transient=True) as progress:
         yield Bar(console, progress)
 
 

@@ -1,6 +1,5 @@
 """``esrbench report``: recorded runs become a page, charts and tables."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esrbench.cli import app
+from esrbench.cli.output import say, say_json
 
 RUN_FILE = "run.json"
 
@@ -44,7 +44,7 @@ def _folders(paths: Sequence[Path]) -> list[Path]:
     for path in empty:
         if not path.exists():
             return [path]
-        print(f"{path} holds no run: left out", file=sys.stderr)
+        say(f"{path} holds no run: left out", error=True)
     return [folder for folders in found.values() for folder in folders]
 
 
@@ -60,14 +60,13 @@ def present(runs: "Sequence[Run]", out: Path, *, as_json: bool) -> None:
     Raises:
         OutputError: ``out`` holds something else, or cannot be written.
     """
-    from rich.console import Console
-
+    from esrbench.cli.console import Console
     from esrbench.compare import answer
     from esrbench.report import render, terminal_table
 
     index = render(runs, out)
     if as_json:
-        print(_json(runs, index))
+        say_json(_json(runs, index))
         return
     console = Console()
     for run in runs:
@@ -76,14 +75,14 @@ def present(runs: "Sequence[Run]", out: Path, *, as_json: bool) -> None:
         console.print(terminal_table(run))
         console.print()
     # Not through rich: a path that is wrapped cannot be copied.
-    print(index)
+    say(index)
 
 
-def _json(runs: "Sequence[Run]", index: Path) -> str:
+def _json(runs: "Sequence[Run]", index: Path) -> bytes:
     """The rows as JSON. A PSNR of null beside an mse of 0 is an identical picture: JSON has no infinity."""
     from esrbench.codec import encode
     from esrbench.compare import answer, ranking, summarise
     from esrbench.history import histories
 
     found = [{"name": run.name, "answer": answer(run), "cases": ranking(summarise(run))} for run in runs]
-    return encode({"index": str(index), "runs": found, "history": histories(runs)}).decode().rstrip()
+    return encode({"index": str(index), "runs": found, "history": histories(runs)})

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
@@ -14,6 +13,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from esrbench.cli.console import Console
 from esrbench.download import Watcher
 
 _PARTS = 4  # lines a download
@@ -69,5 +69,6 @@ def watching(console: Console, name: str) -> Iterator[Watcher]:
         yield lines
         return
     figures = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(TextColumn("{task.description}"), BarColumn(), *figures, console=console, transient=True) as progress:
+    what = TextColumn("{task.description}", markup=False)
+    with Progress(what, BarColumn(), *figures, console=console, transient=True) as progress:
         yield TransferBar(progress, progress.add_task(name, total=None), lines)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esrbench.cli import app
+from esrbench.cli.output import say, say_json
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from esrbench.cli.console import Console
     from esrbench.upscale import Tick
 
 LINES = 10
@@ -44,10 +44,9 @@ def upscale(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
 ) -> None:
     """Upscale one picture, tile by tile; an existing OUT is replaced once the new one is whole."""
-    from rich.console import Console
-
     from esrbench import codec, environment
     from esrbench import upscale as pictures
+    from esrbench.cli.console import Console
     from esrbench.errors import UsageError
     from esrbench.measured import memory_gb
 
@@ -71,9 +70,9 @@ def upscale(
     with _watching(console) as tick:
         done = pictures.upscale(request, lambda text: console.print(text, highlight=False, markup=False), tick)
     if as_json:
-        print(codec.encode(done).decode(), end="")
+        say_json(codec.encode(done))
         return
-    print(
+    say(
         f"{done.destination}: {done.width_px}×{done.height_px} px by {done.model} on {done.target}, "
         f"{done.tiles} {'tile' if done.tiles == 1 else 'tiles'} of {done.tile_px} px in {done.upscale_s:.1f} s"
     )

@@ -10,7 +10,7 @@ from rich.text import Text
 from esrbench.comparison import Comparison, Presence, Row
 from esrbench.gate import Failure
 from esrbench.ratio import Ratio
-from esrbench.report.escape import escaped
+from esrbench.report.escape import code, escaped
 from esrbench.rounds import Boundary
 from esrbench.verdict import Verdict
 from esrbench.wording import NOT_MEASURED, change, counted, interval, megabytes, significant, times
@@ -51,11 +51,12 @@ def comparison_md(found: Comparison, failures: Sequence[Failure]) -> str:
     """The comparison as GitHub's Markdown: what fails first."""
     lines = [f"### {escaped(headline(found))}", ""]
     if failures:
-        lines += ["**Fails:**", "", *(f"- `{each.name}` {each.kind}: {escaped(each.reason)}" for each in failures), ""]
+        told = (f"- {code(each.name)} {each.kind}: {escaped(each.reason)}" for each in failures)
+        lines += ["**Fails:**", "", *told, ""]
     heads = (HEADS[0], f"base, {found.unit}", f"head, {found.unit}", *HEADS[3:])
     lines += [_line(heads), _line([":--", "--:", "--:", "--:", ":--", "--:"])]
     lines += [
-        _line([f"`{cells[0]}`", *map(escaped, cells[1:])])
+        _line([code(cells[0]), *map(escaped, cells[1:])])
         for row in _ordered(found.rows)
         for cells in [_cells(row, found)]
     ]

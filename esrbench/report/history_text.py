@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from esrbench.among import caveat
 from esrbench.history import History, Point, Series, Visit
-from esrbench.report.escape import escaped
+from esrbench.report.escape import code, escaped
 from esrbench.report.history_chart import change_numbers, panel_title
 from esrbench.wording import NOT_MEASURED, change, significant
 
@@ -24,7 +24,7 @@ def history_md(history: History) -> list[str]:
     for series in history.series:
         points = {point.at: point for point in series.points}
         cells = [_cell(points.get(place)) for place in places]
-        lines.append(_line([f"`{escaped(panel_title(series, history.series))}`", *cells, last_change(series)]))
+        lines.append(_line([code(panel_title(series, history.series)), *cells, last_change(series)]))
     breaks = [BREAK_MEANING] if any(BREAK in line for line in lines) else []
     return [*lines, "", *(f"- {escaped(note)}" for note in [*notes(history), *breaks])]
 
@@ -62,7 +62,7 @@ def _told(visit: Visit) -> str:
 
 def _head(history: History, place: int) -> str:
     number = change_numbers(history).get(place)
-    return f"{history.visits[place].made_at[:10]}{f' ({number})' if number else ''}"
+    return f"{escaped(history.visits[place].made_at[:10])}{f' ({number})' if number else ''}"
 
 
 def _cell(point: Point | None) -> str:

@@ -8,7 +8,7 @@ from esrbench.case_summary import CaseSummary, in_brief, ranking, summarise
 from esrbench.compare import answer, machine_name
 from esrbench.history import History, histories
 from esrbench.report.columns import shown_in_summary
-from esrbench.report.escape import escaped
+from esrbench.report.escape import cell, code, escaped, marked_up
 from esrbench.report.findings import Gap, gaps, trust
 from esrbench.report.frontier_text import budget_md
 from esrbench.report.history_text import history_md
@@ -70,13 +70,13 @@ def _csv_cell(row: CaseSummary, name: str) -> str:
     value = getattr(row, name)
     if value is None:
         return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else cell(value) if isinstance(value, str) else str(value)
 
 
 def _section(run: Run, *, titled: bool) -> str:
     rows = ranking(summarise(run))
     lines = [f"### {escaped(run.name)}", ""] if titled else []
-    lines += [escaped(answer(run)), ""]
+    lines += [marked_up(answer(run)), ""]
     ranked = in_brief([row for row in rows if row.ranked])
     if ranked:
         lines += [*_table(ranked), "", *(f"- {escaped(note)}" for note in _notes(run)), ""]
@@ -85,9 +85,9 @@ def _section(run: Run, *, titled: bool) -> str:
     if found:
         lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
     record = run.record
+    facts = (record.model.name, machine_name(record.environment), record.environment.os, record.created_at)
     lines.append(
-        f"<sub>{escaped(record.model.name)} · {escaped(machine_name(record.environment))} · "
-        f"{escaped(record.environment.os)} · {record.created_at} · esrbench {record.esrbench_version} · "
+        f"<sub>{' · '.join(map(escaped, facts))} · esrbench {escaped(record.esrbench_version)} · "
         "Mpix/s: megapixels of the finished picture a second; speed-up with its 95 % interval over rounds</sub>"
     )
     return "\n".join(lines) + "\n"
@@ -113,6 +113,6 @@ def _table(rows: Sequence[CaseSummary]) -> list[str]:
 
 
 def _gap(gap: Gap) -> str:
-    names = ", ".join(f"`{label}`" for label in gap.labels)
+    names = ", ".join(map(code, gap.labels))
     remedy = f" → {escaped(gap.remedy)}" if gap.remedy else ""
     return f"- **{gap.status}** {names}: {escaped(gap.reason)}{remedy}"

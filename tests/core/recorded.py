@@ -140,6 +140,7 @@ def write_run(
     pictures: Mapping[str, np.ndarray] | None = None,
     gpus: Sequence[str] = (),
     attainable: Sequence[Attainable] = (),
+    machine: Environment | None = None,
 ) -> Run:
     """Write a run of these launches, numbered in order, and read it back. ``pictures`` maps file names to pixels."""
     found = tuple(dict.fromkeys(launch.case for launch in launches)) if cases is None else tuple(cases)
@@ -155,7 +156,7 @@ def write_run(
         reference=Target(TORCH),
         workloads=tuple(workloads) or (workload(),),
         cases=found,
-        environment=environment(gpus),
+        environment=machine or environment(gpus),
         attainable=tuple(attainable),
     )
     writer = RunWriter.create(folder, record)

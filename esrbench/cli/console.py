@@ -1,0 +1,18 @@
+"""The console of every command: rich's, which shows control characters of its texts instead of sending them."""
+
+from collections.abc import Iterable
+
+import rich.console
+from rich.console import ConsoleOptions, RenderableType
+from rich.segment import Segment
+
+from esrbench.wording import visible
+
+
+class Console(rich.console.Console):
+    """Rich's console; a record's text cannot move the cursor, set the title or fill the clipboard."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does; rich's own control codes travel apart from the text, and stay."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
