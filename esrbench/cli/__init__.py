@@ -5,15 +5,39 @@ that ``--help`` answers at once.
 """
 
 import sys
+from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from esrbench import __version__
 from esrbench.cli.output import say
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 
+OUTPUT_LOST = 74  # EX_IOERR of sysexits.h
+INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class _Unforeseen(Exception):
+    """Carries ``error`` past Typer, which ends some with exit code 1: here that is the answer "it is not so"."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> object:  # Typer brings its own copy of click since 0.20
+        try:
+            return super().invoke(ctx)
+        except (OSError, EOFError) as error:
+            raise _Unforeseen(error) from error
+
+
 app = typer.Typer(
     name="esrbench",
+    cls=_Commands,
     help="Export Real-ESRGAN to every runtime, prove that each export draws the same picture, and measure them.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -30,14 +54,15 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command line; every deliberate error becomes one message and an exit code."""
-    from esrbench.cli import bench, compare, doctor, export, models, report, upscale  # noqa: F401
+    """Run the command line; whatever happens becomes at most one message and an exit code."""
+    from esrbench.cli import streams
 
-    try:
-        app()
-    except EsrbenchError as error:
-        say(f"esrbench: {error}", error=True)
-        sys.exit(exit_code(error))
+    streams.open_them()
+    code = _run()
+    if (failure := streams.output_failure()) is not None:
+        say(f"esrbench: standard output took no more: {failure.strerror}", error=True)
+        code = code or OUTPUT_LOST
+    sys.exit(code)
 
 
 def exit_code(error: EsrbenchError) -> int:
@@ -45,3 +70,32 @@ def exit_code(error: EsrbenchError) -> int:
     if isinstance(error, UsageError):
         return 2
     return 3 if isinstance(error, UnavailableError) else 1
+
+
+def _run() -> int:
+    from esrbench.cli import bench, compare, crash, doctor, export, models, report, upscale  # noqa: F401
+
+    try:
+        _check_working_folder()
+        app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    except EsrbenchError as error:
+        say(f"esrbench: {error}", error=True)
+        return exit_code(error)
+    except Exception as error:  # the top: nobody else can tell
+        met = error.error if isinstance(error, _Unforeseen) else error
+        say(f"esrbench: {crash.line(met)}", error=True)
+        return crash.SOFTWARE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 0
+
+
+def _check_working_folder() -> None:
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise UsageError(
+            f"the folder that esrbench was started in cannot be used: {error.strerror}; change to another one"
+        ) from error

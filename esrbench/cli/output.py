@@ -14,8 +14,10 @@ def say(text: object, *, error: bool = False) -> None:
 
 
 def say_json(document: bytes) -> None:
-    """Print a JSON document; what a terminal would obey stands in it as an escape, which means the same."""
-    print("".join(_escaped(sign) if is_obeyed(sign) else sign for sign in document.decode().rstrip()))
+    """Print a JSON document; what a terminal would obey or cannot show is an escape in it, which means the same."""
+    text = document.decode().rstrip()
+    in_unicode = sys.stdout.encoding.lower().startswith("utf")
+    print("".join(sign if (in_unicode or sign.isascii()) and not is_obeyed(sign) else _escaped(sign) for sign in text))
 
 
 def _escaped(sign: str) -> str:
