@@ -8,6 +8,8 @@ import hashlib
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from esrbench import cache
 from esrbench.artifact import Artifact
 from esrbench.codec import Value, decode, encode
@@ -35,6 +37,7 @@ class Question(Value, frozen=True, kw_only=True):
     usable_cores: int
     gpus: tuple[str, ...]  # with their driver
     versions: dict[str, str]
+    environment: dict[str, str] = msgspec.field(default_factory=dict)  # variables of launches that were asked for
 
     @property
     def key(self) -> str:
@@ -43,7 +46,13 @@ class Question(Value, frozen=True, kw_only=True):
 
 
 def question(
-    target: Target, candidates: tuple[Settings, ...], artifact: Artifact, workload: Workload, machine: Environment
+    target: Target,
+    candidates: tuple[Settings, ...],
+    artifact: Artifact,
+    workload: Workload,
+    machine: Environment,
+    *,
+    environment: dict[str, str],
 ) -> Question:
     """What a tuning of ``target`` on ``workload`` would answer."""
     return Question(
@@ -57,6 +66,7 @@ def question(
         usable_cores=machine.usable_cores,
         gpus=machine.gpus,
         versions=machine.versions,
+        environment=environment,
     )
 
 

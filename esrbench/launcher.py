@@ -36,6 +36,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     reference: LocatedArtifact
     commands: Mapping[Target, LocatedCommand] = {}
     software: frozenset[Target] = frozenset()  # whose device is the CPU by another name
+    environment: Mapping[str, str] = {}  # variables that were asked for; the reference is drawn without them
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +202,14 @@ class Launcher:
             file.unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "esrbench.worker", str(answer)]  # -P: no file of the user's is imported
         watch = MemoryWatch(job.metered, job.workload)
-        ended = run(command, stdin=encode(job), log=log, threads=job.workload.threads, timeout_s=timeout_s)
+        ended = run(
+            command,
+            stdin=encode(job),
+            log=log,
+            threads=job.workload.threads,
+            timeout_s=timeout_s,
+            asked=None if job.makes_reference else self._inputs.environment,
+        )
         if ended.exit_code == CANNOT_WRITE:
             raise OutputError(f"a launch could not write its files: {last_line(log) or f'see {self._scratch}'}")
         outcome = _outcome(answer, ended, log, timeout_s)

@@ -26,6 +26,7 @@ class Aspect(StrEnum):
     WORKLOAD = "workload"
     THREADS = "threads"
     VERSIONS = "versions"
+    ENVIRONMENT = "environment"  # variables of launches that can steer a runtime
     SETTINGS = "settings"  # of the runtimes, and how long a launch warms up and measures
 
 
@@ -48,6 +49,7 @@ def differences(base: Run, head: Run) -> tuple[Difference, ...]:
         *_unlike_workloads(*records),
         *_differing(Aspect.VERSIONS, *(_versions(record) for record in records)),
         *_differing(Aspect.VERSIONS, *_reported(base, head)),
+        *_differing(Aspect.ENVIRONMENT, *_variables(*records)),
         *_differing(Aspect.SETTINGS, *_protocols(*records)),
         *_unlike_settings(base, head),
     )
@@ -148,6 +150,14 @@ def _said(launches: Sequence[LaunchRecord], known: set[str]) -> dict[str, str]:
         for name, version in launch.placement.versions.items()
         if name not in known
     }
+
+
+def _variables(base: RunRecord, head: RunRecord) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables that launches found, where both runs tell. What reached none makes no difference."""
+    if base.launch_environment is None or head.launch_environment is None:
+        return {}, {}
+    ours, theirs = (each.passed | each.asked for each in (base.launch_environment, head.launch_environment))
+    return ours, theirs
 
 
 def _protocols(base: RunRecord, head: RunRecord) -> Iterator[dict[str, str]]:

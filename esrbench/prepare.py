@@ -26,11 +26,12 @@ from esrbench.errors import UnavailableError
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
 from esrbench.provision import Say
-from esrbench.record import Attainable, ModelRecord, RunRecord, Workload
+from esrbench.record import Attainable, LaunchEnvironment, ModelRecord, RunRecord, Workload
 from esrbench.runner import Availability
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
+from esrbench.system import child_environment
 from esrbench.target import REFERENCE, Target
 from esrbench.workload import PreparedWorkload
 
@@ -56,6 +57,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         UsageError: an unknown model, target or picture, a tile that cannot be.
         UnavailableError: none of the targets can run here.
     """
+    launch_environment = _launch_environment(suite, say)  # before a runner takes switches out of this process's own
     for command in suite.commands:
         command_target.check(command)
     model = zoo.open_rgb_model(suite.model)
@@ -83,6 +85,7 @@ def prepare(suite: Suite, threads: int, say: Say, recorded: Run | None = None) -
         environment=environment.describe(),
         settings=suite,
         attainable=_attainable(suite, model.spec, records, measured, say) if recorded is None else (),
+        launch_environment=launch_environment,
     )
     return Prepared(
         record=record,
@@ -117,6 +120,7 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         reference=prepared.artifacts[REFERENCE],
         commands=prepared.commands,
         software=prepared.software,
+        environment=prepared.suite.environment,
     )
     software = frozenset(case for case in cases if case.target in prepared.software)
     # Asked for by name, as every command is, it is there to be timed.
@@ -131,6 +135,19 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         candidates=_candidates(prepared),
         machine=prepared.record.environment,
     )
+
+
+def _launch_environment(suite: Suite, say: Say) -> LaunchEnvironment:
+    """Return what launches will find; says what of the user's own they will not."""
+    found = LaunchEnvironment(
+        passed=child_environment.recorded(),
+        asked=suite.environment,
+        dropped=tuple(name for name in child_environment.dropped() if name not in suite.environment),
+    )
+    if found.dropped:
+        names = ", ".join(found.dropped)
+        say(f"dropped from the environment of launches: {names}; give --env NAME=VALUE to keep one")
+    return found
 
 
 def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:

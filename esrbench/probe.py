@@ -6,7 +6,7 @@ a runtime prints can disturb it.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -59,21 +59,28 @@ def availabilities(names: Sequence[str] | None = None) -> tuple[Availability, ..
     return ask(names).targets
 
 
-def ask(names: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S) -> Probed:
-    """Ask these runtimes, all by default, each in its own process; one that crashes or hangs harms no other."""
+def ask(
+    names: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S, environment: Mapping[str, str] | None = None
+) -> Probed:
+    """Ask these runtimes, all by default, each in its own process; one that crashes or hangs harms no other.
+
+    ``environment`` holds the variables that launches are to have beside the clean ones.
+    """
     asked = plugins.runner_names() if names is None else tuple(dict.fromkeys(names))
     with scratch.folder() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda name: _ask_one(name, folder, timeout_s), asked))
+        answers = list(pool.map(lambda name: _ask_one(name, folder, timeout_s, environment), asked))
     return Probed(
         targets=tuple(entry for answer in answers if not isinstance(answer, BrokenRuntime) for entry in answer),
         broken=tuple(answer for answer in answers if isinstance(answer, BrokenRuntime)),
     )
 
 
-def _ask_one(name: str, folder: Path, timeout_s: float) -> tuple[Availability, ...] | BrokenRuntime:
+def _ask_one(
+    name: str, folder: Path, timeout_s: float, environment: Mapping[str, str] | None
+) -> tuple[Availability, ...] | BrokenRuntime:
     answer, log = folder / f"{name}.json", folder / f"{name}.txt"
     command = [sys.executable, "-P", "-m", "esrbench.probe", name, str(answer)]
-    ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s)
+    ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s, asked=environment)
     if not answer.exists():
         return BrokenRuntime(name=name, reason=_why_silent(ended, log, timeout_s), remedy=f"reinstall {name}")
     try:

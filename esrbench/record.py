@@ -2,6 +2,8 @@
 
 from enum import StrEnum
 
+import msgspec
+
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Artifact
 from esrbench.codec import Value
@@ -259,6 +261,16 @@ class Environment(Value, frozen=True, kw_only=True):
     versions: dict[str, str]  # distribution -> version
 
 
+class LaunchEnvironment(Value, frozen=True, kw_only=True):
+    """The environment variables of launches that can steer a runtime."""
+
+    passed: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # from the user's own: they choose libraries, devices and compilers
+    asked: dict[str, str] = msgspec.field(default_factory=dict)  # with --env or in the suite
+    dropped: tuple[str, ...] = ()  # set where the run was started, known to steer runtimes, in no launch
+
+
 class RunRecord(Value, frozen=True, kw_only=True):
     """What a run set out to do; written before its first launch."""
 
@@ -275,6 +287,7 @@ class RunRecord(Value, frozen=True, kw_only=True):
     environment: Environment
     settings: Suite | None = None  # all that was asked for, from which the run can go on; None: schema 1
     attainable: tuple[Attainable, ...] = ()  # probed before the first launch; empty: not probed
+    launch_environment: LaunchEnvironment | None = None  # None: not recorded
 
     @property
     def control(self) -> Case | None:

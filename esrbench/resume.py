@@ -1,6 +1,7 @@
 """A run that was cut short goes on: the same plan, on the same machine, unless a change is allowed."""
 
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,8 +26,11 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     writer: RunWriter
 
 
-def resume(folder: Path, allowed: Collection[Aspect], say: Say) -> Resumed:
+def resume(folder: Path, allowed: Collection[Aspect], say: Say, environment: Mapping[str, str]) -> Resumed:
     """Prepare the rest of the run in ``folder``, and note there that it goes on.
+
+    ``environment`` holds the variables that were asked for now: those of the record are data from a file, and
+    ``LD_PRELOAD`` runs whatever it names.
 
     Raises:
         RecordError: no run lies there.
@@ -36,6 +40,7 @@ def resume(folder: Path, allowed: Collection[Aspect], say: Say) -> Resumed:
     settings = run.record.settings
     if settings is None:
         raise UsageError(f"{folder} was recorded without its settings, by an older esrbench; start a new run")
+    _check_environment(run, settings.environment, environment)
     prepared = prepare.prepare(settings, run.record.workloads[0].threads, say, recorded=run)
     changes = _changes(run, prepared, allowed)
     writer = RunWriter(folder)
@@ -51,6 +56,21 @@ def resume(folder: Path, allowed: Collection[Aspect], say: Say) -> Resumed:
     # The recorded cases: what was refused then is recorded as such, and stays so.
     plan = prepare.plan_of(msgspec.structs.replace(prepared, record=run.record), writer)
     return Resumed(run=run, plan=plan, writer=writer)
+
+
+def _check_environment(run: Run, recorded: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Refuse to set variables that were not asked for again.
+
+    Raises:
+        UsageError: say what to ask for.
+    """
+    if recorded != asked:
+        again = " ".join(f"--env {shlex.quote(f'{name}={value}')}" for name, value in recorded.items())
+        found = f"ran with {again}" if again else "ran without --env"
+        raise UsageError(
+            f"{run.name} {found}, which this command did not ask for alike; a record is no reason to set a variable: "
+            f"{'give the same once more' if again else 'leave --env out'}, or start a new run"
+        )
 
 
 def _changes(run: Run, prepared: Prepared, allowed: Collection[Aspect]) -> tuple[str, ...]:

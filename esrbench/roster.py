@@ -47,7 +47,8 @@ def _asked(suite: Suite) -> tuple[Availability, ...]:
     for target in targets:
         plugins.runner(target.runtime)
     named = sorted({target.runtime for target in targets})
-    probed = probe.ask(named if suite.targets else plugins.runner_names(on_request=suite.on_request))
+    names = named if suite.targets else plugins.runner_names(on_request=suite.on_request)
+    probed = probe.ask(names, environment=suite.environment)
     if suite.targets:
         found = tuple(probed.of(target) for target in dict.fromkeys(targets))
     else:

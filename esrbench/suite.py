@@ -10,6 +10,7 @@ from esrbench.codec import Value
 from esrbench.command import Command
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.system import files
+from esrbench.system.child_environment import check_asked
 from esrbench.target import Target
 
 MIN_BUDGET_S = 10.0
@@ -112,6 +113,9 @@ class Suite(Value, frozen=True, kw_only=True):
         None  # True: find each target's fastest settings first; None: use those found before; False: defaults
     )
     tune_s: float = 300.0  # for that, apart from the budget
+    environment: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # variables of every launch, beside the clean ones
     control: bool = True  # measure one case under a second name too: what differs between the two is noise
     roofline: bool = True  # probe before the first launch what each device can reach
     timeout_s: float = 240.0  # of one launch
@@ -132,6 +136,7 @@ class Suite(Value, frozen=True, kw_only=True):
         if self.tune_s <= 0:
             raise UsageError(f"suite {self.name!r}: tune_s must be positive; leave tuning out with tune = false")
         check_budget(self.budget_s)
+        check_asked(self.environment)
         ids = [workload.id for workload in self.workloads]
         if len(set(ids)) != len(ids):
             raise UsageError(f"suite {self.name!r} names a workload twice: {', '.join(ids)}; vary tile or batch")
@@ -239,6 +244,7 @@ class Overrides(Value, frozen=True, kw_only=True):
     budget_s: float | None = None
     precision_percent: float | None = None
     tune: bool | None = None
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
     sweep: bool = False  # tiles and batches are those of a sweep, which is all that is measured
 
 
@@ -265,6 +271,8 @@ def override(suite: Suite, wanted: Overrides) -> Suite:
         suite = replace(suite, precision_percent=wanted.precision_percent)
     if wanted.tune is not None:
         suite = replace(suite, tune=wanted.tune)
+    if wanted.environment:
+        suite = replace(suite, environment=suite.environment | wanted.environment)
     if wanted.sweep:
         return replace(suite, workloads=(), sweep=_sweep(suite, wanted))
     plans = _workloads(suite.workloads, wanted)

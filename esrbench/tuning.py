@@ -112,7 +112,8 @@ class Tuner:
             return None
         artifact = plan.inputs.artifacts[case].artifact
         workload = plan.inputs.workloads[case.workload]
-        return choices.question(case.target, plan.candidates[case.target], artifact, workload, plan.machine)
+        candidates, environment = plan.candidates[case.target], plan.suite.environment
+        return choices.question(case.target, candidates, artifact, workload, plan.machine, environment=environment)
 
     def _tuned(self, case: Case) -> TuningRecord:
         begin_s = self._clock_s()

@@ -10,7 +10,7 @@ from esrbench.cli import app
 if TYPE_CHECKING:
     from esrbench.likeness import Aspect
 
-WITH_RESUME = frozenset({"resume", "allow", "rounds", "no_wait", "reports", "as_json"})
+WITH_RESUME = frozenset({"resume", "allow", "env", "rounds", "no_wait", "reports", "as_json"})
 """Options that do not change a plan."""
 
 
@@ -49,12 +49,20 @@ def bench(
             "Without either, as the suite says: most use what an earlier run found.",
         ),
     ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE in the environment of every launch, which is a clean one otherwise; repeatable. "
+            "It is recorded and reported."
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. Default: results/<date and time>.")] = None,
     resume: Annotated[Path | None, typer.Option(help="Go on with the run in this folder, which was cut short.")] = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --resume, what may have changed: machine, weights, workload, threads, versions or all."
+            help="With --resume, what may have changed: machine, weights, workload, threads, versions, environment "
+            "or all."
         ),
     ] = None,
     rounds: Annotated[
@@ -68,10 +76,12 @@ def bench(
     from esrbench import suite as suites
     from esrbench.cli.measuring import NewRun, RestOfRun, measure
     from esrbench.command import Command
+    from esrbench.system import child_environment
 
+    environment = child_environment.parsed(env or ())
     if resume is not None:
         _refuse_plan_options(context, resume)
-        rest = RestOfRun(folder=resume.resolve(), allowed=_aspects(allow or []))
+        rest = RestOfRun(folder=resume.resolve(), allowed=_aspects(allow or []), environment=environment)
         raise typer.Exit(measure(rest, reports, rounds=rounds, wait=not no_wait, as_json=as_json))
     wanted = suites.Overrides(
         model=model,
@@ -84,6 +94,7 @@ def bench(
         budget_s=suites.seconds(budget) if budget is not None else None,
         precision_percent=suites.percent(precision) if precision is not None else None,
         tune=tune,
+        environment=environment,
         sweep=sweep,
     )
     new = NewRun(suite=suites.override(suites.load(suite), wanted), threads=_checked(threads), out=out)

@@ -37,7 +37,8 @@ def compare(
     allow: Annotated[
         list[str] | None,
         typer.Option(
-            help="Compare runs unlike in machine, weights, workload, threads, versions, settings or all; repeatable."
+            help="Compare runs unlike in machine, weights, workload, threads, versions, environment, "
+            "settings or all; repeatable."
         ),
     ] = None,
     fail_on: Annotated[

@@ -15,6 +15,7 @@ from esrbench.history import History
 from esrbench.record import Attainable, Case, RunRecord
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
+from esrbench.report.environment_notes import passed_variables
 from esrbench.report.findings import Gap, gaps, noise_notes
 from esrbench.report.frontier_chart import CAPTION, TITLE
 from esrbench.report.frontier_text import HEADS
@@ -189,4 +190,5 @@ def _machine(record: RunRecord) -> list[tuple[str, str]]:
         ("Python", facts.python),
         ("frequency governor", facts.governor or "not known"),
         ("virtualisation", facts.virtual or "not known"),
+        ("environment variables", passed_variables(record)),
     ]

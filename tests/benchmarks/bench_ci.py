@@ -91,8 +91,14 @@ def main(
             _stop(str(error))
         gates = [word for gate in dict.fromkeys([*fail_on, *ALWAYS]) for word in ("--fail-on", gate)]
         report = markdown or folder / "summary.md"
-        # How the runtimes are set may be the very change.
-        allowed = ("--allow", "settings", *(("--allow", "versions") if _version(tree) != _version(ROOT) else ()))
+        # How the runtimes are set may be the very change; in the environment PYTHONPATH names each side's own code.
+        allowed = (
+            "--allow",
+            "settings",
+            "--allow",
+            "environment",
+            *(("--allow", "versions") if _version(tree) != _version(ROOT) else ()),
+        )
         code = sides[1].esrbench("compare", sides[0].run, sides[1].run, "--markdown", report, *gates, *allowed)
     raise typer.Exit(code)
 

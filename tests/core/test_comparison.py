@@ -11,7 +11,7 @@ from esrbench.comparison import Comparison, Presence, Row, compare_runs, compare
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.likeness import Aspect
 from esrbench.pairing import Axis
-from esrbench.record import Case, Resumption, Status, TuningRecord
+from esrbench.record import Case, LaunchEnvironment, Resumption, Status, TuningRecord
 from esrbench.rounds import Boundary
 from esrbench.settings import Settings
 from esrbench.store import Run
@@ -203,6 +203,16 @@ def with_tuning(run: Run, **values: str) -> Run:
         elapsed_s=1.0,
     )
     return msgspec.structs.replace(run, tunings=(tuning,))
+
+
+def test_launches_that_found_other_variables_are_refused_and_what_reached_none_is_no_difference(tmp_path: Path) -> None:
+    base, head, older = (run_of(tmp_path / name, {TORCH: QUIET}) for name in ("base", "head", "older"))
+    base = changed(base, launch_environment=LaunchEnvironment(dropped=("OMP_DYNAMIC",), passed={"CC": "gcc"}))
+    clean = changed(base, launch_environment=LaunchEnvironment(passed={"CC": "gcc"}))
+    head = changed(head, launch_environment=LaunchEnvironment(asked={"OMP_DYNAMIC": "1"}, passed={"CC": "gcc"}))
+    with pytest.raises(UsageError, match=r"  environment: OMP_DYNAMIC: none \| 1\n.*--allow environment"):
+        compare_runs(base, head)
+    assert compare_runs(base, clean).allowed == compare_runs(older, head).allowed == ()
 
 
 def test_runtimes_that_were_set_otherwise_are_refused_and_told_by_leave(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from esrbench import prepare, probe, roster, suite, workload
 from esrbench.architecture import SRVGGNetSpec
 from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import UnavailableError
+from esrbench.errors import UnavailableError, UsageError
 from esrbench.plan import Refusal
 from esrbench.record import Attainable, Case, Status
 from esrbench.runner import Availability, DeviceType
 from esrbench.store import RunWriter
+from esrbench.system import child_environment
 from esrbench.target import REFERENCE, Precision, Target
 
 SOFTWARE = Availability(
@@ -31,7 +32,7 @@ def suite_of(name):
 
 def test_a_suite_for_devices_that_are_not_there_ends_before_any_export(monkeypatch):
     found = probe.Probed(targets=(SOFTWARE, CPU, BASELINE), broken=())
-    monkeypatch.setattr(roster.probe, "ask", lambda names: found)
+    monkeypatch.setattr(roster.probe, "ask", lambda names, environment: found)
     monkeypatch.setattr(prepare.provision, "artifacts", lambda *_: pytest.fail("it exported"))
     with pytest.raises(UnavailableError, match=r"software.*fake@vulkan:fp32"):
         prepare.prepare(suite_of("gpu"), threads=1, say=lambda text: None)
@@ -58,14 +59,14 @@ def prepared(monkeypatch, tmp_path):
     monkeypatch.setattr(prepare.provision, "artifacts", lambda *_: ({REFERENCE: ARTIFACT}, failed))
     monkeypatch.setattr(prepare.attainable, "probe", lambda *arguments: calls.append(arguments) or (roof,))
 
-    def prepared(recorded=None, **changes):
+    def prepared(recorded=None, say=lambda text: None, **changes):
         plan = suite.Suite(
             name="s",
             model=str(checkpoint),
             workloads=(suite.WorkloadPlan(image="astronaut", crop=(0, 0, 32, 32), tile=16, halo=4),),
             **changes,
         )
-        return prepare.prepare(plan, 3, lambda text: None, recorded), calls
+        return prepare.prepare(plan, 3, say, recorded), calls
 
     return prepared
 
@@ -129,3 +130,23 @@ def test_a_command_on_a_software_device_is_there_to_be_timed_and_a_runtime_there
     assert {case.target for case in plan.once} == {SOFTWARE.target}
     assert plan.inputs.commands == {TOOL.target: located}
     assert {case.target for case in plan.inputs.artifacts} == {REFERENCE, SOFTWARE.target}
+
+
+def test_the_variables_of_launches_are_recorded_and_what_is_dropped_is_said(prepared, monkeypatch):
+    for name in child_environment.dropped():
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("OMP_THREAD_LIMIT", "1")
+    monkeypatch.setenv("OMP_PROC_BIND", "true")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    said = []
+    found, _ = prepared(say=said.append, environment={"OMP_PROC_BIND": "close"})
+    told = found.record.launch_environment
+    assert (told.asked, told.dropped) == ({"OMP_PROC_BIND": "close"}, ("OMP_THREAD_LIMIT",))
+    assert told.passed["CUDA_VISIBLE_DEVICES"] == "0"
+    dropped = "dropped from the environment of launches: OMP_THREAD_LIMIT; give --env NAME=VALUE to keep one"
+    assert dropped in said
+
+
+def test_a_suite_cannot_contradict_its_thread_budget(prepared):
+    with pytest.raises(UsageError, match="OMP_NUM_THREADS is set to the thread budget"):
+        prepared(environment={"OMP_NUM_THREADS": "1"})

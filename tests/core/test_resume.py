@@ -11,7 +11,7 @@ from sides import QUIET, at, changed, rounds_of, run_of
 
 from esrbench.errors import UsageError
 from esrbench.record import TuningRecord
-from esrbench.resume import _changes
+from esrbench.resume import _changes, _check_environment
 from esrbench.settings import Settings
 from esrbench.store import Run
 from esrbench.suite import Suite, WorkloadPlan
@@ -48,3 +48,19 @@ def test_another_processor_of_the_same_name_is_refused(tuned: Run) -> None:
     other = now(changed(tuned, environment={"cpu_features": ("avx2", "avx512f")}))
     with pytest.raises(UsageError, match="instruction sets: avx2, now avx2, avx512f"):
         _changes(tuned, other, ())
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked", "says"),
+    [
+        ({"LD_PRELOAD": "/evil.so"}, {}, "ran with --env LD_PRELOAD=/evil.so"),
+        ({}, {"A": "1"}, "leave --env out"),
+        ({"A": "1 2"}, {"A": "2"}, "--env 'A=1 2'"),
+    ],
+)
+def test_a_run_goes_on_with_the_variables_of_its_record_only_when_they_are_asked_for_again(
+    tuned: Run, recorded: dict[str, str], asked: dict[str, str], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        _check_environment(tuned, recorded, asked)
+    _check_environment(tuned, recorded, recorded)

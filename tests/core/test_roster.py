@@ -26,7 +26,7 @@ def answer(monkeypatch):
     def answer(*targets):
         names = []
         found = probe.Probed(targets=targets, broken=())
-        monkeypatch.setattr(roster.probe, "ask", lambda asked: names.append(list(asked)) or found)
+        monkeypatch.setattr(roster.probe, "ask", lambda asked, environment: names.append(list(asked)) or found)
         return names
 
     answer(SOFTWARE, GPU, CPU, BASELINE)

@@ -217,12 +217,12 @@ def test_the_tile_shape_and_the_threads_are_part_of_the_question():
 
     def asked(**changes):
         changed = msgspec.structs.replace(workload(), **changes)
-        return question(FAKE, CANDIDATES, ARTIFACT.artifact, changed, environment()).key
+        return question(FAKE, CANDIDATES, ARTIFACT.artifact, changed, environment(), environment={}).key
 
     assert len({asked(), asked(tile_px=64), asked(threads=7), asked(tiles=9, batch=3)}) == 4
     assert asked(tiles=1, batch=4, copies=4) != asked(tiles=1, batch=1)
     assert asked() == asked(image="another")
-    assert recall(question(FAKE, CANDIDATES, ARTIFACT.artifact, workload(), environment())) is None
+    assert recall(question(FAKE, CANDIDATES, ARTIFACT.artifact, workload(), environment(), environment={})) is None
 
 
 def test_the_harness_tunes_before_the_budget_begins(tmp_path, monkeypatch):

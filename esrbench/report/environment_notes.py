@@ -1,0 +1,26 @@
+"""The variables of launches, in words."""
+
+import shlex
+from collections.abc import Mapping
+
+from esrbench.record import LaunchEnvironment, RunRecord
+
+
+def environment_notes(record: RunRecord) -> list[str]:
+    """Say what was asked for, and what of the user's own reached no launch; nothing where neither is."""
+    found = record.launch_environment or LaunchEnvironment()
+    notes = [f"Every launch but the reference's ran with {_assigned(found.asked)}, as was asked for."]
+    dropped = ", ".join(found.dropped)
+    notes += [f"Set where the run was started, but in no launch: {dropped}. --env NAME=VALUE sets one in all."]
+    return [note for note, said in zip(notes, (found.asked, found.dropped), strict=True) if said]
+
+
+def passed_variables(record: RunRecord) -> str:
+    """Name the variables of the user's own that chose libraries, devices or compilers."""
+    if record.launch_environment is None:
+        return "not recorded"
+    return _assigned(record.launch_environment.passed) or "none that choose libraries, devices or compilers"
+
+
+def _assigned(variables: Mapping[str, str]) -> str:
+    return " ".join(shlex.quote(f"{name}={value}") for name, value in variables.items())
