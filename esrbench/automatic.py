@@ -75,6 +75,7 @@ def _rank(entry: Availability) -> tuple[int, ...] | None:
     if not entry.usable or runtimes is None or entry.target.precision not in precisions:
         return None
     return (
+        int(entry.target.runtime not in runtimes),  # a stranger's runtime last, whatever device it says that it has
         0 if gpu else 1,
         _place(entry.target.device_kind, _DEVICES),
         entry.target.device_index,

@@ -56,7 +56,9 @@ def ensure_artifact(
     folder = cache or caches.folder()
     shelf = Shelf(folder)
     known = shelf.weights_sha256(file.sha256)
-    found = shelf.find(recipe(file.name, known, exporter, options).key()) if known else None
+    with plugins.contained():
+        key = recipe(file.name, known, exporter, options).key() if known else None
+    found = shelf.find(key) if key else None
     if found is not None:
         return found
     with shelf.workplace() as work:

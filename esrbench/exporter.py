@@ -70,6 +70,9 @@ class Exporter(ABC):
     takes: ClassVar[frozenset[str]] = frozenset()
     """Options of :class:`ExportOptions` besides the precision that this format knows; others are refused."""
 
+    proved_by: ClassVar[tuple[str, ...]] = ()
+    """Runtimes whose runners prove a file of this format, asked in this order; with none, files stay unproved."""
+
     portable: ClassVar[bool] = True
     """False: made for the machine that it is made on, so written only where it is asked for by name."""
 

@@ -4,6 +4,9 @@ Where two distributions bring the same name, the built-in one keeps it, else the
 alphabet; the other one is reported as broken. Nothing is cached: what is installed is what is found.
 """
 
+import sys
+from collections.abc import Collection, Iterator, Set
+from contextlib import contextmanager, redirect_stdout, suppress
 from importlib import metadata
 from typing import Generic, TypeVar
 
@@ -11,10 +14,11 @@ import msgspec
 
 from esrbench.artifact import Format
 from esrbench.codec import Value
-from esrbench.errors import UnavailableError, UnknownNameError
+from esrbench.errors import EsrbenchError, UnavailableError, UnknownNameError
 from esrbench.exporter import Exporter
 from esrbench.runner import Runner
 from esrbench.system.child_environment import withdraw_steering
+from esrbench.target import NAME, Precision, Target
 
 P = TypeVar("P", Runner, Exporter)
 
@@ -42,6 +46,31 @@ class _Kind(msgspec.Struct, Generic[P], frozen=True, kw_only=True):
 
 _RUNNERS = _Kind[Runner](group="esrbench.runners", base=Runner, noun="runtime", bears="name")  # type: ignore[type-abstract]  # a base to compare with
 _EXPORTERS = _Kind[Exporter](group="esrbench.exporters", base=Exporter, noun="format", bears="format")  # type: ignore[type-abstract]  # likewise
+
+
+_DECLARED: dict[str, tuple[type[Collection[object]], type]] = {
+    "accepts": (Set, str),
+    "precisions": (Set, Precision),
+    "takes": (Set, str),
+    "proved_by": (tuple, str),
+}
+"""Class attributes of runners and exporters that the core reads: their type and that of their members."""
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Contain a plug-in's code in this process: what it prints goes to standard error, whatever it raises is one error.
+
+    Raises:
+        EsrbenchError: as the plug-in raised it, or with the type and first line of what it raised.
+    """
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    except (EsrbenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # sys.exit among others
+        raise EsrbenchError(_described(error)) from error
 
 
 def runner(name: str) -> Runner:
@@ -89,18 +118,29 @@ def format_for(runner: Runner) -> Format:
     Raises:
         UnavailableError: none has.
     """
-    written = exporters()
     for format_ in sorted(runner.accepts):
-        if format_ in written:
-            return format_
+        with suppress(UnavailableError, UnknownNameError):
+            return exporter(format_).format
     raise UnavailableError(
         f"{runner.name} loads {', '.join(sorted(runner.accepts))}; no installed exporter writes that"
     )
 
 
+def artifact_for(target: Target) -> tuple[Format, Precision]:
+    """Ask a target's runner which artifact to export for it.
+
+    Raises:
+        UnavailableError: nothing writes one, or the runner is broken.
+        EsrbenchError: the runner raised something.
+    """
+    asked = runner(target.runtime)
+    with contained():
+        return format_for(asked), Precision(asked.artifact_precision(target))
+
+
 def runner_names(*, on_request: bool = True) -> tuple[str, ...]:
     """Every runtime that has a runner, broken or not; without those that only run on request where not asked for."""
-    named = tuple(_by_name(_RUNNERS))
+    named = tuple(name for name in _by_name(_RUNNERS) if NAME.fullmatch(name))
     if on_request:
         return named
     usable = runners()
@@ -154,18 +194,28 @@ def _precedence(entry: metadata.EntryPoint) -> tuple[str, bool, str, str]:
 def _load(kind: _Kind[P], entry: metadata.EntryPoint) -> P | BrokenPlugin:
     """An instance of the plug-in's class, or why there is none."""
     try:
-        return _instance(kind, entry)
-    except (Exception, SystemExit) as error:  # a plug-in may raise anything; the others go on
-        return _broken(kind, entry, f"{type(error).__name__}: {_first_line(error)}")
+        with contained():
+            return _instance(kind, entry)
+    except Exception as error:  # a plug-in may raise anything; the others go on
+        return _broken(kind, entry, str(error))
 
 
 def _instance(kind: _Kind[P], entry: metadata.EntryPoint) -> P:
+    if not NAME.fullmatch(entry.name):
+        raise ValueError(f"{entry.name!r} is no name: lower-case letters, digits, - and _ after a letter")
     plugin = entry.load()
     if not (isinstance(plugin, type) and issubclass(plugin, kind.base)):
         raise TypeError(f"{entry.value} is no subclass of esrbench's {kind.base.__name__}")
     born = getattr(plugin, kind.bears, None)
     if born != entry.name:
         raise ValueError(f"{entry.value}.{kind.bears} is {born!r}, its entry point says {entry.name!r}")
+    for name in ("on_request", "portable"):
+        if not isinstance(getattr(plugin, name, False), bool):
+            raise TypeError(f"{entry.value}.{name} is {getattr(plugin, name)!r}; it must be True or False")
+    for name, (of, members) in _DECLARED.items():
+        found = getattr(plugin, name, None)
+        if found is not None and not (isinstance(found, of) and all(isinstance(each, members) for each in found)):
+            raise TypeError(f"{entry.value}.{name} is {found!r}; it must be a {of.__name__} of {members.__name__}")
     instance: P = plugin()
     return instance
 
@@ -175,8 +225,13 @@ def _broken(kind: _Kind[P], entry: metadata.EntryPoint, reason: str) -> BrokenPl
 
 
 def _distribution(entry: metadata.EntryPoint) -> str:
-    return entry.dist.name if entry.dist is not None else "an unknown distribution"
+    return (entry.dist.name if entry.dist is not None else None) or "an unknown distribution"
 
 
-def _first_line(error: BaseException) -> str:
-    return next((line for line in str(error).splitlines() if line.strip()), "no message")
+def _described(error: BaseException) -> str:
+    """Type and first line of an error whose own text may fail to be made."""
+    try:
+        text = str(error)
+    except Exception:  # its class may be the plug-in's
+        text = ""
+    return f"{type(error).__name__}: {next((line for line in text.splitlines() if line.strip()), 'no message')}"

@@ -22,7 +22,7 @@ from esrbench.architecture import NetworkSpec
 from esrbench.artifact import LocatedArtifact
 from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import UnavailableError
+from esrbench.errors import EsrbenchError, UnavailableError
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
 from esrbench.provision import Say
@@ -151,14 +151,16 @@ def _launch_environment(suite: Suite, say: Say) -> LaunchEnvironment:
 
 
 def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:
-    """The settings of each target that has a choice; a runner that cannot name them has none."""
-    found: dict[Target, tuple[Settings, ...]] = {}
-    for target in prepared.artifacts:
-        with suppress(Exception):  # a plug-in's mistake must not end the run of the others
-            settings = tuple(plugins.runner(target.runtime).candidates(target))
-            if len(settings) > 1:
-                found[target] = settings
-    return found
+    """Collect the settings of each target that has a choice."""
+    return {target: found for target in prepared.artifacts if len(found := settings_of(target)) > 1}
+
+
+def settings_of(target: Target) -> tuple[Settings, ...]:
+    """Ask a target's runner which settings are worth trying; a runner that cannot say has none."""
+    with suppress(EsrbenchError), plugins.contained():  # a plug-in's mistake must not end the run of the others
+        found = tuple(plugins.runner(target.runtime).candidates(target))
+        return found if all(isinstance(each, Settings) for each in found) else ()
+    return ()
 
 
 def _located(commands: Mapping[Target, Command], usable: Sequence[Availability]) -> dict[Target, LocatedCommand]:

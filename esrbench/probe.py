@@ -90,7 +90,7 @@ def _ask_one(
     foreign = [entry.target for entry in found if entry.target.runtime != name]
     if foreign:
         return BrokenRuntime(name=name, reason=f"it answered for a target that is not its own: {foreign[0]}")
-    return found
+    return tuple({entry.target: entry for entry in reversed(found)}.values())[::-1]  # a target once: as first answered
 
 
 def _why_silent(ended: Ended, log: Path, timeout_s: float) -> str:

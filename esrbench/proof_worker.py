@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from esrbench import checkpoints, child, plugins
-from esrbench.artifact import Artifact, LocatedArtifact, Proof
-from esrbench.errors import CheckpointError, UnavailableError
+from esrbench.artifact import LocatedArtifact, Proof
+from esrbench.errors import CheckpointError, UnavailableError, UnknownNameError
 from esrbench.exporter import Model
 from esrbench.proof import Draw, ProofAnswer, ProofJob, compare, given, shapes_of
 from esrbench.runner import LoadOptions, Placement, Runner
@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def carry_out(job: ProofJob) -> ProofAnswer:
-    """Ask the runtimes that load this format, in the alphabet's order, until one can.
+    """Ask the runtimes that the format's exporter names, in its order, until one can.
 
     Raises:
         CheckpointError: the checkpoint is unreadable or holds other weights than the artifact was made from.
@@ -36,16 +36,12 @@ def carry_out(job: ProofJob) -> ProofAnswer:
         )
     draw = _network(model)
     reasons = []
-    for runner in _candidates(artifact):
+    for name in plugins.exporter(artifact.format).proved_by:
         try:
-            return ProofAnswer(proof=_proof(runner, job.located, draw))
-        except UnavailableError as error:
-            reasons.append(f"{runner.name}: {error}")
-    return ProofAnswer(unproved="; ".join(reasons) or f"no installed runtime loads {artifact.format}")
-
-
-def _candidates(artifact: Artifact) -> list[Runner]:
-    return [runner for runner in plugins.runners().values() if artifact.format in runner.accepts]
+            return ProofAnswer(proof=_proof(plugins.runner(name), job.located, draw))
+        except (UnavailableError, UnknownNameError) as error:
+            reasons.append(f"{name}: {error}")
+    return ProofAnswer(unproved="; ".join(reasons) or f"the exporter of {artifact.format} names no runtime to prove it")
 
 
 def _proof(runner: Runner, located: LocatedArtifact, draw: Draw) -> Proof:

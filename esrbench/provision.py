@@ -28,8 +28,8 @@ def artifacts(
         except UnavailableError as none:  # no exporter for one runtime must not end the run of the others
             failed[target] = Refusal(status=Status.UNAVAILABLE, reason=none.reason, remedy=none.remedy)
             continue
-        except Exception as raised:  # nor must a plug-in that raises
-            reason = f"its runner could not say which artifact it wants: {type(raised).__name__}: {raised}"
+        except EsrbenchError as raised:  # nor must a plug-in that raises
+            reason = f"its runner could not say which artifact it wants: {raised}"
             failed[target] = Refusal(status=Status.ERROR, reason=reason)
             continue
         if wanted is None:
@@ -50,8 +50,7 @@ def _wanted(target: Target, command: Command | None) -> tuple[Format, Precision]
     """The artifact that a target is given; None for a command that has a model of its own."""
     if command is not None:
         return command_target.artifact_of(command)
-    runner = plugins.runner(target.runtime)
-    return plugins.format_for(runner), runner.artifact_precision(target)
+    return plugins.artifact_for(target)
 
 
 def _export(model: str, format_: Format, precision: Precision, say: Say) -> LocatedArtifact | EsrbenchError:

@@ -8,7 +8,10 @@ from typing import Self
 
 from esrbench.errors import UsageError
 
-_FORM = re.compile(r"(?P<runtime>[a-z][a-z0-9_-]*)@(?P<device>[a-z]+)(?P<index>[0-9]*):(?P<precision>[a-z0-9]+)")
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""Of runtimes and formats."""
+
+_FORM = re.compile(rf"(?P<runtime>{NAME.pattern})@(?P<device>[a-z]+)(?P<index>[0-9]*):(?P<precision>[a-z0-9]+)")
 
 
 _CHOOSERS = frozenset({"any", "auto", "hetero", "multi"})

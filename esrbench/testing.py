@@ -212,6 +212,7 @@ class FakeExporter(Exporter):
 
     format: ClassVar[Format] = FAKE
     precisions: ClassVar[frozenset[Precision]] = frozenset(Precision)
+    proved_by: ClassVar[tuple[str, ...]] = ("fake",)
 
     def versions(self) -> dict[str, str]:
         """A fixed one."""

@@ -91,9 +91,8 @@ def upscale(request: Request, say: Say, tick: Tick) -> Upscaled:
     request = _as_measured(request, say) if request.run is not None else request
     work = _checked(request)
     found = automatic.usable_target(request.target)
-    runner = plugins.runner(found.target.runtime)
     say(f"{found.target} on {found.device_name}")
-    format_, precision = plugins.format_for(runner), runner.artifact_precision(found.target)
+    format_, precision = plugins.artifact_for(found.target)
     say(f"exporting {request.model} to {format_} {precision.value}, or taking it from the cache")
     artifact = export.ensure_artifact(request.model, format_, ExportOptions(precision=precision))
     try:

@@ -24,6 +24,7 @@ class AotInductorExporter(Exporter):
 
     format = AOTINDUCTOR
     precisions = frozenset({Precision.FP32, Precision.BF16})
+    proved_by = ("aotinductor",)
     takes = frozenset({"shape"})
     portable = False
 

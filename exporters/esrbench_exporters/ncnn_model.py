@@ -33,6 +33,7 @@ class NcnnExporter(Exporter):
 
     format = NCNN
     precisions = frozenset({Precision.FP32, Precision.FP16})
+    proved_by = ("ncnn",)
 
     def versions(self) -> dict[str, str]:
         """None: no library decides a byte."""

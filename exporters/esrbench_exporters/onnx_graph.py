@@ -35,6 +35,7 @@ class OnnxExporter(Exporter):
 
     format = ONNX
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.INT8})
+    proved_by = ("onnxruntime", "openvino")
     takes = frozenset({"io", "shape", "opset"})
 
     def versions(self) -> dict[str, str]:

@@ -34,6 +34,7 @@ class OpenvinoExporter(Exporter):
 
     format = OPENVINO
     precisions = frozenset({Precision.FP32, Precision.FP16})
+    proved_by = ("openvino",)
     takes = frozenset({"shape"})
 
     def versions(self) -> dict[str, str]:

@@ -24,6 +24,7 @@ class PytorchExporter(Exporter):
 
     format = PYTORCH
     precisions = frozenset({Precision.FP32})
+    proved_by = ("torch",)
 
     def versions(self) -> dict[str, str]:
         """Of torch, whose serialisation it is."""

@@ -22,6 +22,7 @@ class TorchExportExporter(Exporter):
 
     format = TORCH_EXPORT
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
+    proved_by = ("torch-export",)
     takes = frozenset({"shape"})
 
     def versions(self) -> dict[str, str]:

@@ -31,6 +31,7 @@ class TorchscriptExporter(Exporter):
 
     format = TORCHSCRIPT
     precisions = frozenset({Precision.FP32, Precision.FP16, Precision.BF16})
+    proved_by = ("torchscript",)
 
     def versions(self) -> dict[str, str]:
         """Of torch, whose tracer and serialisation it is."""

@@ -85,7 +85,7 @@ def fakes(scripts: list[FakeScript], tmp_path_factory: pytest.TempPathFactory, m
         return probe.Probed(targets=tuple(FakeRunner(scripts).targets()), broken=())
 
     monkeypatch.setattr(plugins, "runner", runner)
-    monkeypatch.setattr(plugins, "exporters", lambda: {FAKE: FakeExporter()})
+    monkeypatch.setattr(plugins, "exporter", lambda _: FakeExporter())
     monkeypatch.setattr(export, "ensure_artifact", ensure_artifact)
     monkeypatch.setattr(probe, "ask", ask)
 

@@ -35,6 +35,7 @@ from esrbench.target import Precision
 class OtherExporter(Exporter):
     format = "other"
     precisions = frozenset({Precision.FP32})
+    proved_by = ("other",)
 
     def versions(self):
         return {}
@@ -134,7 +135,7 @@ def test_a_format_that_no_runtime_loads_is_kept_and_says_so(checkpoint, other, t
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lone"))
     said = call("export", checkpoint, "--format", "other", "--out", tmp_path / "out")
     assert said.exit_code == 0, said.output
-    assert "tiny.param is not proved: no installed runtime loads other" in said.stdout
+    assert "tiny.param is not proved: other: no runtime is named 'other'" in said.stdout
 
 
 def exported(checkpoint: Path, out: Path) -> LocatedArtifact:
