@@ -8,22 +8,22 @@ included. The same call on a picture of next to no pixels says how much of that 
 import gc
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
-from esrbench import clocks, images, picture_fidelity, workload
+from esrbench import clocks, images, passes, picture_fidelity, repeats, workload
 from esrbench.command_calls import Calls
+from esrbench.command_pictures import Pictures
 from esrbench.command_target import LocatedCommand
 from esrbench.errors import CommandError, OutputError
 from esrbench.exhaustion import MemoryWatch
 from esrbench.images import Picture, Pixels
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, LoopPlan
-from esrbench.record import Samples, Status
+from esrbench.record import Repeats, Samples, Status
 from esrbench.runner import Placement
 from esrbench.tree_memory import TreeMemory
 from esrbench.workload import PreparedWorkload
@@ -82,12 +82,13 @@ def _check_disk(folder: Path, failed: CommandError) -> None:
 
 
 def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outcome, Pixels]:
-    """What was measured, and the picture that the last timed call drew."""
-    picture, (height, width, _) = Path(job.input_picture), prepared.pixels.shape
+    """What was measured, and the picture that was drawn of the workload's own."""
     memory = TreeMemory(job.metered)
-    calls.draw(picture, (height, width), memory.watch)  # fills the caches of system and driver, too
-    start_ns, start_side_px = _start(calls, prepared.pixels)
-    image_ns, drawn = _timed(calls, picture, (height, width), job.loop)
+    pictures = Pictures(prepared.pixels, calls.folder, job.seed)
+    pictures.new()
+    watched_ns, _ = calls.draw(pictures.file, pictures.shape, memory.watch)  # fills caches of system and driver, too
+    start_ns, start_side_px = _start(calls, pictures.new_corner(START_SIDE_PX))
+    image_ns, drawn = _timed(calls, pictures, job.loop, watched_ns)
     outcome = Outcome(
         status=Status.OK,
         clocks=clocks.read(job.metered, job.workload.threads),
@@ -101,31 +102,47 @@ def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outco
             image_ns=image_ns,
             start_ns=start_ns,
             start_side_px=start_side_px,
+            repeats=(_repeated(calls, pictures, job.loop, image_ns),),
         ),
         memory=memory.memory(),
     )
     return outcome, drawn
 
 
-def _start(calls: Calls, pixels: Pixels) -> tuple[int, int]:
+def _start(calls: Calls, corner: Pixels) -> tuple[int, int]:
     """Nanoseconds of a call on a corner of the picture, and the corner's side."""
-    side = min(START_SIDE_PX, *pixels.shape[:2])
-    corner = calls.folder / "corner.png"
-    images.write(corner, Picture(rgb=np.ascontiguousarray(pixels[:side, :side])))
-    took_ns, _ = calls.draw(corner, (side, side))
+    side = len(corner)
+    file = calls.folder / "corner.png"
+    images.write(file, Picture(rgb=corner))
+    took_ns, _ = calls.draw(file, (side, side))
     return took_ns, side
 
 
-def _timed(calls: Calls, picture: Path, shape: tuple[int, int], plan: LoopPlan) -> tuple[tuple[int, ...], Pixels]:
-    """Call again and again until the loop's time is over, at least once; the picture is the last call's."""
+def _timed(calls: Calls, pictures: Pictures, plan: LoopPlan, watched_ns: int) -> tuple[tuple[int, ...], Pixels]:
+    """Call again and again until the loop's time is over, at least once, each time on new pixels.
+
+    One call has the workload's own: what it drew is returned. ``watched_ns``: about how long a call takes.
+    """
     gc.collect()
-    begin_ns, limit_ns = calls.clock(), round(plan.measure_s * 1e9)
-    took_ns, drawn = calls.draw(picture, shape)
-    image_ns = [took_ns]
-    while len(image_ns) < plan.max_passes and calls.clock() - begin_ns < limit_ns:
-        took_ns, drawn = calls.draw(picture, shape)
+    image_ns: list[int] = []
+    drawn: dict[bool, Pixels] = {}  # of the workload's own picture: True
+    chosen = pictures.chosen(passes.expected(plan.measure_ns, plan.max_passes, watched_ns))
+    for takes_original in passes.until(plan.measure_ns, plan.max_passes, calls.clock, chosen):
+        pictures.original() if takes_original else pictures.new()
+        took_ns, drawn[takes_original] = calls.draw(pictures.file, pictures.shape)
         image_ns.append(took_ns)
-    return tuple(image_ns), drawn
+    return tuple(image_ns), drawn[True]
+
+
+def _repeated(calls: Calls, pictures: Pictures, plan: LoopPlan, image_ns: Sequence[int]) -> Repeats:
+    """Call once more on the last picture."""
+    return repeats.check(
+        lambda: calls.draw(pictures.file, pictures.shape)[0],
+        pictures.new,
+        tiles=None,
+        new_ns=min(image_ns),
+        loop_ns=plan.measure_ns,
+    )
 
 
 def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, drawn: Pixels) -> Outcome:
@@ -135,9 +152,7 @@ def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, drawn: Pixel
     reference = np.load(job.reference, allow_pickle=False)
     scale, border_px = job.artifact.artifact.spec.scale, job.command.command.border_px
     found = picture_fidelity.measure(drawn, reference, prepared.plan, scale, border_px)
-    reason = picture_fidelity.verdict(found, job.target.precision)
-    status = Status.OK if reason is None else Status.WRONG
-    return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)
+    return outcome.judged(found, picture_fidelity.verdict(found, job.target.precision))
 
 
 def _placement(job: Job, calls: Calls) -> Placement:

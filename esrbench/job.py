@@ -9,6 +9,7 @@ from typing import Self
 
 from msgspec.structs import replace
 
+from esrbench import repeats
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.command_target import LocatedCommand
@@ -37,6 +38,7 @@ class Job(Value, frozen=True, kw_only=True):
     makes_reference: bool  # write `reference` instead of comparing with it
     picture: str  # PNG to write: the output, stitched
     loop: LoopPlan
+    seed: int = 0  # of the tiles that differ in every pass: another one each launch
     settings: Settings = DEFAULT
     software: bool = False  # the target's device is the CPU by another name
     command: LocatedCommand | None = None  # what to call instead of loading `artifact`, of which it may want the files
@@ -61,6 +63,12 @@ class Outcome(Value, frozen=True, kw_only=True):
     clocks: Clocks | None = None
     energy: Energy | None = None
     room: Room | None = None
+
+    def judged(self, fidelity: Fidelity, wrong: str | None) -> Self:
+        """The same outcome with its picture's fidelity; wrong where that is, or where it answers from memory."""
+        remembered = repeats.reason(self.samples.repeats or ()) if self.samples else None
+        reason = "; ".join(filter(None, (wrong, remembered))) or None
+        return replace(self, status=Status.WRONG if reason else Status.OK, reason=reason, fidelity=fidelity)
 
     def with_new_shape(self, new_shape: NewShape) -> Self:
         """The same outcome, with what became of the new shape."""

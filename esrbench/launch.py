@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +19,7 @@ from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
 from esrbench.target import Target
+from esrbench.variants import Variants
 from esrbench.workload import PreparedWorkload
 
 Keep = Callable[[Outcome], None]
@@ -38,21 +38,21 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
         return command_launch.launch(job, job.command, clock)
     multiple = job.artifact.artifact.spec.unshuffle
     prepared = workload.load(job.workload, Path(job.input_picture), multiple=multiple)
-    batches = tuple(prepared.batches())
+    tiles = Variants(prepared.batches(), job.seed)
     runner = plugins.runner(job.target.runtime)
-    options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(batches[0]), settings=job.settings)
+    options = LoadOptions(threads=job.workload.threads, tile_shape=_shape(tiles.batches[0]), settings=job.settings)
     memory.reset_peak_rss()
     meter = DeviceMemoryMeter(job.metered)
     begin_ns = clock()
     outcome: Outcome | None = None
     try:
         with runner.load(job.artifact, job.target, options) as session:
-            measured, output = _measured(job, session, batches, clock, begin_ns=begin_ns, meter=meter)
+            measured, output = _measured(job, session, tiles, clock, begin_ns=begin_ns, meter=meter)
             try:
                 judged = _judged(job, prepared, measured, output)
             except MemoryError as error:
                 raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
-            outcome = _met_new_shape(job, session, batches[0][:1], judged, clock=clock, keep=keep)
+            outcome = _met_new_shape(job, session, tiles, judged, clock=clock, keep=keep)
     except Exception as error:
         if outcome is None:
             raise
@@ -62,27 +62,29 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
     return outcome
 
 
-def _met_new_shape(job: Job, session: Session, tile: Tiles, outcome: Outcome, *, clock: Clock, keep: Keep) -> Outcome:
+def _met_new_shape(
+    job: Job, session: Session, tiles: Variants, outcome: Outcome, *, clock: Clock, keep: Keep
+) -> Outcome:
     """``outcome`` with what became of the new shape; it is kept before. None is tried where the reference is made."""
     if job.makes_reference or outcome.samples is None:
         return outcome
     keep(outcome)
     multiple, tile_ns = job.artifact.artifact.spec.unshuffle, outcome.samples.tile_ns
-    return outcome.with_new_shape(meet_new_shape(session, tile, job.loop, clock, multiple=multiple, tile_ns=tile_ns))
+    return outcome.with_new_shape(meet_new_shape(session, tiles, job.loop, clock, multiple=multiple, tile_ns=tile_ns))
 
 
 def _measured(
-    job: Job, session: Session, batches: tuple[Tiles, ...], clock: Clock, *, begin_ns: int, meter: DeviceMemoryMeter
+    job: Job, session: Session, tiles: Variants, clock: Clock, *, begin_ns: int, meter: DeviceMemoryMeter
 ) -> tuple[Outcome, npt.NDArray[np.float32]]:
-    """What was measured, and the float32 output tiles of the timed loop's last pass; ``begin_ns``: before loading."""
-    tile = batches[0][:1]
+    """Measure; returns also the float32 output of the original tiles. ``begin_ns``: before loading."""
+    tile = tiles.new_batch(0, 1)
     loaded_ns = clock()
     session.run(tile)
     first_ns = clock()
-    warmups = warm_up(session, tile, batches, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
+    warmups = warm_up(session, tiles, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
     energy = EnergyMeter(job.metered, clock)
     energy.start()
-    loop = timed_loop(session, batches, job.loop, clock, after_passes=energy.stop)
+    loop = timed_loop(session, tiles, job.loop, clock, warmups=warmups, after_passes=energy.stop)
     found = clocks.read(job.metered, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
     device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
@@ -100,6 +102,7 @@ def _measured(
             warmups=warmups,
             tile_ns=loop.tile_ns,
             image_ns=loop.image_ns,
+            repeats=loop.repeats,
         ),
         memory=Memory(
             peak_rss_bytes=peak_rss_bytes,
@@ -122,9 +125,7 @@ def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.
         return outcome
     reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
     found = fidelity.measure(fidelity.worst(copies, reference), reference, prepared.plan, scale)
-    reason = fidelity.verdict(found, job.target.precision)
-    status = Status.OK if reason is None else Status.WRONG
-    return msgspec.structs.replace(outcome, status=status, reason=reason, fidelity=found)
+    return outcome.judged(found, fidelity.verdict(found, job.target.precision))
 
 
 def _check_placement(placement: Placement, target: Target) -> None:

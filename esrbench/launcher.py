@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from esrbench.settings import DEFAULT, Settings
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE, Target
 
-ONE_PASS = LoopPlan(warmup_s=0.0, measure_s=0.0)
+ONE_PASS = LoopPlan(warmup_s=0.0, measure_s=0.0, repeats=False)
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +38,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True):
     commands: Mapping[Target, LocatedCommand] = {}
     software: frozenset[Target] = frozenset()  # whose device is the CPU by another name
     environment: Mapping[str, str] = {}  # variables that were asked for; the reference is drawn without them
+    seed: int = 0  # of the suite
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +95,10 @@ class Launcher:
             self._references[once] = workload
         return outcome
 
+    def _seed(self, launch: object, started_at: str) -> int:
+        """Make another seed for each launch, also of later runs, lest a cache on disk know its tiles."""
+        return int.from_bytes(sha256(f"{self._inputs.seed} {launch} {started_at}".encode()).digest()[:4])
+
     def _reference(self, workload: str) -> Path:
         return self._scratch / f"reference.{workload}.npy"
 
@@ -108,8 +114,9 @@ class Launcher:
             KeyboardInterrupt: the user stopped it before.
         """
         artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
-        job = self._job(case, artifact or self._inputs.reference, self._drawn(sequence), loop)
         started_at = now()
+        seed = self._seed(sequence, started_at)
+        job = self._job(case, artifact or self._inputs.reference, self._drawn(sequence), loop, seed=seed)
         before = self._gauges.read()
         stopped: KeyboardInterrupt | None = None
         try:
@@ -167,7 +174,9 @@ class Launcher:
         """Launch a case once with ``settings``, as any launch: its picture is compared; its log is named ``name``."""
         picture = self._scratch / "trial.png"
         picture.unlink(missing_ok=True)
-        job = self._job(case, self._inputs.artifacts[case], picture, loop, settings=settings)
+        job = self._job(
+            case, self._inputs.artifacts[case], picture, loop, settings=settings, seed=self._seed(name, now())
+        )
         outcome, ended = self._run(job, self._writer.logs / f"{name}.txt", timeout_s)
         return Trial(outcome=outcome, ended=ended)
 
@@ -180,6 +189,7 @@ class Launcher:
         *,
         makes_reference: bool = False,
         settings: Settings | None = None,
+        seed: int = 0,
     ) -> Job:
         return Job(
             target=case.target,
@@ -190,6 +200,7 @@ class Launcher:
             makes_reference=makes_reference,
             picture=str(picture),
             loop=loop,
+            seed=seed,
             settings=settings or self._settings.get((case.target, case.workload), DEFAULT),
             software=case.target in self._inputs.software,
             command=self._inputs.commands.get(case.target),

@@ -10,9 +10,11 @@ from functools import partial
 
 import msgspec
 
+from esrbench import passes, repeats
 from esrbench.codec import Value
-from esrbench.record import NewShape, Warmup
+from esrbench.record import NewShape, Repeats, Warmup
 from esrbench.runner import Session, Tiles
+from esrbench.variants import Variants
 
 Clock = Callable[[], int]
 """Nanoseconds from an arbitrary start, never backwards: ``time.perf_counter_ns``, or a scripted one in tests."""
@@ -43,42 +45,55 @@ class LoopPlan(Value, frozen=True, kw_only=True):
     warmup_s: float  # of each shape: no further run is begun after this
     measure_s: float  # no further pass is begun after this; the first pass is always finished
     max_passes: int = 1000
+    repeats: bool = True  # look for answers from memory at the end
+
+    @property
+    def measure_ns(self) -> int:
+        """The time of the timed loop."""
+        return round(self.measure_s * 1e9)
 
 
 class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop measured, and the pixels of its last pass."""
+    """What the loop measured, and what the session drew of the original tiles."""
 
     tile_ns: tuple[int, ...]
     image_ns: tuple[int, ...]
     output: tuple[Tiles, ...]  # one array a batch
+    repeats: tuple[Repeats, ...] | None  # None: not looked for
 
 
 def warm_up(
-    session: Session, tile: Tiles, batches: Sequence[Tiles], plan: LoopPlan, clock: Clock, *, first_tile_ns: int
+    session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, first_tile_ns: int
 ) -> tuple[Warmup, ...]:
     """Run each shape that the timed loop will run until its time is steady: the single tile, then larger batches.
 
-    ``tile`` is ``(1, H, W, 3)``. Where the first tile alone outlasts the warm-up time one more follows, as TorchScript
+    Each run has new tiles. Where the first tile alone outlasts the warm-up time one more follows, as TorchScript
     still specialises in its second run; with a warm-up of 0 s none does. Every size of batch runs at least once, as a
     runtime that tunes or compiles for a shape would otherwise do so in the timed loop. So does a stream of the
     session's own: what it keeps for batches under way is made at its first use.
     """
     limit_ns = round(plan.warmup_s * 1e9)
 
-    def until_steady(run: Callable[[], object], *, spent_ns: int = 0, at_least: int = 1) -> tuple[int, ...]:
+    def until_steady(
+        run: Callable[[], object], renew: Callable[[], object], *, spent_ns: int = 0, at_least: int = 1
+    ) -> tuple[int, ...]:
         times: list[int] = []
         while len(times) < at_least or (spent_ns < limit_ns and len(times) < MAX_WARMUP_RUNS and not is_steady(times)):
+            renew()
             times.append(_timed(run, clock))
             spent_ns += times[-1]
         return tuple(times)
 
-    single_ns = until_steady(partial(session.run, tile), spent_ns=first_tile_ns, at_least=min(limit_ns, 1))
+    run_tile, new_tile = partial(session.run, tiles.batches[0][:1]), partial(tiles.new_batch, 0, 1)
+    single_ns = until_steady(run_tile, new_tile, spent_ns=first_tile_ns, at_least=min(limit_ns, 1))
     warmups = [_warmup(1, single_ns)]
-    for batch in {len(batch): batch for batch in batches if len(batch) > 1}.values():
-        warmups.append(_warmup(len(batch), until_steady(partial(session.run, batch))))
+    for index in {len(batch): index for index, batch in enumerate(tiles.batches) if len(batch) > 1}.values():
+        batch = tiles.batches[index]
+        times_ns = until_steady(partial(session.run, batch), partial(tiles.new_batch, index))
+        warmups.append(_warmup(len(batch), times_ns))
     if type(session).stream is not Session.stream:
-        under_way = batches[:STREAMED_BATCHES]
-        times_ns = until_steady(lambda: deque(session.stream(under_way), maxlen=0))
+        under_way = tiles.batches[:STREAMED_BATCHES]
+        times_ns = until_steady(lambda: deque(session.stream(under_way), maxlen=0), tiles.new)
         warmups.append(_warmup(sum(map(len, under_way)), times_ns, streamed=True))
     return tuple(warmups)
 
@@ -98,43 +113,73 @@ def is_steady(times_ns: Sequence[int]) -> bool:
 
 def timed_loop(
     session: Session,
-    batches: Sequence[Tiles],
+    tiles: Variants,
     plan: LoopPlan,
     clock: Clock,
+    *,
+    warmups: Sequence[Warmup] = (),
     after_passes: Callable[[], None] = lambda: None,
 ) -> TimedLoop:
     """Pass the whole plan through ``session.stream`` again and again, garbage collection off as in ``timeit``.
+
+    Each pass has new tiles, made while no clock runs, so that none can be answered from memory. One pass has the
+    original ones: its output is what is judged. ``warmups`` tell about how many passes there will be.
 
     Where the session streams by running batch after batch and a batch is one tile, the steps of a pass are tile
     latencies already; otherwise as many single tiles follow the last pass and ``after_passes``. They never stand
     between two passes: a runtime that plans anew whenever the shape changes, as ONNX Runtime's CUDA convolutions do
     (microsoft/onnxruntime#23006), would be timed at that.
     """
-    steps_are_tiles = type(session).stream is Session.stream and len(batches[0]) == 1
-    limit_ns = round(plan.measure_s * 1e9)
+    steps_are_tiles = type(session).stream is Session.stream and len(tiles.batches[0]) == 1
     tile_ns: list[int] = []
     image_ns: list[int] = []
     output: tuple[Tiles, ...] = ()
     with _no_garbage_collection():
-        begin = clock()
-        while not image_ns or (len(image_ns) < plan.max_passes and clock() - begin < limit_ns):
-            steps, output = _pass(session, batches, clock)
+        chosen = tiles.chosen(_expected_passes(plan, warmups, tiles.tiles))
+        for takes_originals in passes.until(plan.measure_ns, plan.max_passes, clock, chosen):
+            batches = tiles.originals() if takes_originals else tiles.new()
+            steps, drawn = _pass(session, batches, clock)
             image_ns.append(sum(steps))
             tile_ns += steps
+            if takes_originals:
+                output = _owned(drawn)
+            del drawn  # no third pass's pixels in memory during the next one
         after_passes()
+        found: list[Repeats] = []
+        if plan.repeats:
+            found.append(repeats.of_pass(session, tiles, clock, image_ns, plan.measure_ns))
         if not steps_are_tiles:
-            tile_ns = _single_tiles(session, batches, clock, limit_ns, at_most=len(image_ns))
-    return TimedLoop(tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output)
+            tile_ns = _single_tiles(session, tiles, clock, plan.measure_ns, at_most=len(image_ns))
+            if plan.repeats:
+                found.append(repeats.of_tile(session, tiles, clock, tile_ns, plan.measure_ns))
+    return TimedLoop(
+        tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output, repeats=tuple(found) if plan.repeats else None
+    )
+
+
+def _expected_passes(plan: LoopPlan, warmups: Sequence[Warmup], tiles: int) -> int:
+    """How many there will be, by the way to run that was warmed up last: the one that is nearest to a pass."""
+    last = warmups[-1] if warmups else None
+    if last is None or not last.times_ns or not last.tiles:
+        return 1
+    return passes.expected(plan.measure_ns, plan.max_passes, statistics.median(last.times_ns) / last.tiles * tiles)
+
+
+def _owned(drawn: list[Tiles]) -> tuple[Tiles, ...]:
+    """Copy batch by batch: a session may hand out memory of its own, or that of its input."""
+    drawn.reverse()
+    return tuple(drawn.pop().copy() for _ in range(len(drawn)))
 
 
 def meet_new_shape(
-    session: Session, tile: Tiles, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
+    session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
 ) -> NewShape:
-    """Run a tile of half the side twice: the first time that the session meets it, and once more.
+    """Run a tile of half the side twice, each time with new pixels: when the session meets the shape, and once more.
 
     For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
-    the network's ``unshuffle``, ``tile_ns`` the times of ``tile``, from which it is told what the new shape will take.
+    the network's ``unshuffle``, ``tile_ns`` the times of single tiles, from which it is told what the new shape takes.
     """
+    tile = tiles.batches[0][:1]
     smaller = _half(tile, multiple)
     side_px = smaller.shape[1]
     if side_px == tile.shape[1]:
@@ -144,7 +189,9 @@ def meet_new_shape(
         reason = f"a tile of {side_px} px would take longer than the {plan.warmup_s:g} s of the warm-up"
         return NewShape(side_px=side_px, reason=reason)
     try:
-        first_ns, again_ns = (_timed(partial(session.run, smaller), clock) for _ in range(2))
+        first_ns, again_ns = (
+            _timed(partial(session.run, _half(tiles.new_batch(0, 1), multiple)), clock) for _ in range(2)
+        )
     except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return NewShape(
@@ -164,7 +211,7 @@ def _timed(run: Callable[[], object], clock: Clock) -> int:
     return clock() - start
 
 
-def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[list[int], tuple[Tiles, ...]]:
+def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[list[int], list[Tiles]]:
     steps: list[int] = []
     output: list[Tiles] = []
     before = clock()
@@ -173,16 +220,17 @@ def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[lis
         steps.append(now - before)
         before = now
         output.append(upscaled)
-    return steps, tuple(output)
+    return steps, output
 
 
-def _single_tiles(session: Session, batches: Sequence[Tiles], clock: Clock, limit_ns: int, at_most: int) -> list[int]:
-    """The first tile of each batch, again and again; once untimed before, as the last shape was another."""
-    session.run(batches[0][:1])
+def _single_tiles(session: Session, tiles: Variants, clock: Clock, limit_ns: int, at_most: int) -> list[int]:
+    """The first tile of each batch, new each time; once untimed before, as the last shape was another."""
+    session.run(tiles.new_batch(0, 1))
     times: list[int] = []
     begin = clock()
     for _ in range(at_most):
-        times += [_timed(partial(session.run, batch[:1]), clock) for batch in batches]
+        for index in range(len(tiles.batches)):
+            times.append(_timed(partial(session.run, tiles.new_batch(index, 1)), clock))
         if clock() - begin >= limit_ns:
             break
     return times

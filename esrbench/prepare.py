@@ -121,6 +121,7 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
         commands=prepared.commands,
         software=prepared.software,
         environment=prepared.suite.environment,
+        seed=prepared.suite.seed,
     )
     software = frozenset(case for case in cases if case.target in prepared.software)
     # Asked for by name, as every command is, it is there to be timed.

@@ -48,6 +48,16 @@ class NewShape(Value, frozen=True, kw_only=True):
     reason: str | None = None  # why there are no times, or what went wrong after them
 
 
+class Repeats(Value, frozen=True, kw_only=True):
+    """Runs on tiles that the session had just been given, beside those on new ones: does it answer from memory?"""
+
+    tiles: int | None  # in a run; None: a command's whole picture
+    new_ns: int  # the fastest run on new tiles
+    repeated_ns: tuple[
+        int, ...
+    ]  # the fastest on the same ones, a value a round; rounds go on while memory is suspected
+
+
 class Samples(Value, frozen=True, kw_only=True):
     """Times of one launch in nanoseconds, from a monotonic clock. Three boundaries, never mixed."""
 
@@ -60,6 +70,7 @@ class Samples(Value, frozen=True, kw_only=True):
     image_ns: tuple[int, ...]  # `image`: the whole plan through `stream`, cut and stitch excluded; of a command a call
     start_ns: int | None = None  # of a command: the same call on a picture of next to no pixels; it is in `image_ns`
     start_side_px: int | None = None  # of that picture
+    repeats: tuple[Repeats, ...] | None = None  # of the passes' way to run, and of single tiles; None: not recorded
 
 
 class Memory(Value, frozen=True, kw_only=True):

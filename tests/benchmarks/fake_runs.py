@@ -39,6 +39,7 @@ from esrbench.store import Run
 from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import REFERENCE, Precision, Target
 from esrbench.testing import FAKE, FakeClock, FakeRunner, FakeScript
+from esrbench.variants import Variants
 
 OTHER = Target("fake@cpu:fp32")
 
@@ -141,14 +142,15 @@ class FakeLauncher:
             target=case.target,
             tile_ns=tuple(round(tile_ns * factor) for factor in within(self._chance, SCRIPTED_TILES)),
         )
+        tiles = Variants(BATCHES, sequence)
         begin_ns = self.clock()
         runner = FakeRunner((script,), self.clock)
         with runner.load(self._located, case.target, LoadOptions(threads=1, tile_shape=(1, 2, 2))) as session:
             loaded_ns = self.clock()
-            session.run(BATCHES[0])
+            session.run(tiles.new_batch(0, 1))
             first_ns = self.clock()
-            warmups = warm_up(session, BATCHES[0], BATCHES, loop, self.clock, first_tile_ns=first_ns - loaded_ns)
-            timed = timed_loop(session, BATCHES, loop, self.clock)
+            warmups = warm_up(session, tiles, loop, self.clock, first_tile_ns=first_ns - loaded_ns)
+            timed = timed_loop(session, tiles, loop, self.clock, warmups=warmups)
         return LaunchRecord(
             case=case,
             sequence=sequence,
@@ -163,6 +165,7 @@ class FakeLauncher:
                 warmups=warmups,
                 tile_ns=timed.tile_ns,
                 image_ns=timed.image_ns,
+                repeats=timed.repeats,
             ),
         )
 

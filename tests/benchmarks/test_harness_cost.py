@@ -24,6 +24,7 @@ from esrbench.testing import (
     encode_scripts,
     write_distribution,
 )
+from esrbench.variants import Variants
 
 TILES = 200
 PARENT_S = 0.3
@@ -61,7 +62,8 @@ class Nothing(Session):
 
 def _loop_ns(session: Session, batches: list[Tiles]) -> int:
     """What the loop reports: garbage is collected before it, outside the timed part."""
-    return sum(timed_loop(session, batches, LoopPlan(warmup_s=0, measure_s=0), time.perf_counter_ns).image_ns)
+    plan = LoopPlan(warmup_s=0, measure_s=0, repeats=False)
+    return sum(timed_loop(session, Variants(batches), plan, time.perf_counter_ns).image_ns)
 
 
 def _bare_ns(session: Session, batches: list[Tiles]) -> int:

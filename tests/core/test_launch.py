@@ -12,6 +12,7 @@ from esrbench.artifact import Artifact, LocatedArtifact, describe_file
 from esrbench.errors import OutOfMemoryError, PlacementError
 from esrbench.job import Job
 from esrbench.launch import _check_placement, launch
+from esrbench.launcher import ONE_PASS
 from esrbench.measure import LoopPlan
 from esrbench.record import Status
 from esrbench.runner import DeviceType, Placement
@@ -114,3 +115,103 @@ def test_of_two_errors_the_first_counts_and_bears_the_second(job, unclosable, mo
         launch(job, time.perf_counter_ns, list)
     assert raised.value is first
     assert raised.value.__notes__ == ["closing the session failed too: RuntimeError: scripted to raise"]
+
+
+class Remembering(FakeRunner):
+    """Takes 40 ms a tile; its session's ``method`` answers from memory where it met a batch of this ``key`` before."""
+
+    def __init__(self, key, method, clock):
+        super().__init__((FakeScript(target=CPU, tile_ns=(40_000_000,)),), clock)
+        self.key, self.method = key, method
+
+    def load(self, artifact, target, options):
+        session = super().load(artifact, target, options)
+        run, seen = session.run, {}
+
+        def answer(tiles):
+            key = (tiles.shape, self.key(tiles))
+            if key not in seen:
+                seen[key] = run(tiles)
+            return seen[key]
+
+        streaming = type("Streaming", (type(session),), {"stream": lambda _, batches: map(answer, batches)})
+        if self.method == "stream":
+            session.__class__ = streaming
+        else:
+            session.run = answer
+        return session
+
+
+@pytest.fixture
+def remembered(job, monkeypatch):
+    """What becomes of a launch whose session remembers by a key."""
+
+    def outcome(key, *, batch=1, method="run", measure_s=1.0, runner=Remembering):
+        clock = FakeClock()
+        monkeypatch.setattr(plugins, "runner", lambda _: runner(key, method, clock))
+        filled = msgspec.structs.replace(job.workload, batch=batch, copies=-(-batch // job.workload.tiles))
+        loop = LoopPlan(warmup_s=0.5, measure_s=measure_s)
+        return launch(msgspec.structs.replace(job, workload=filled, loop=loop), clock, lambda _: None)
+
+    return outcome
+
+
+@pytest.mark.parametrize("measure_s", [0.0, 1.0])
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("method", ["run", "stream"])
+def test_a_session_that_answers_from_memory_is_wrong_and_its_times_are_those_of_new_tiles(
+    remembered, method, batch, measure_s
+):
+    outcome = remembered(lambda tiles: tiles.tobytes(), batch=batch, method=method, measure_s=measure_s)
+    assert outcome.status is Status.WRONG
+    assert outcome.reason.startswith("answers repeated tiles from memory: 0 ms for ")
+    assert outcome.fidelity.mse == 0
+    assert min(outcome.samples.tile_ns) == 40_000_000
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize("method", ["run", "stream"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        lambda tiles: tiles[:, 0, 0].tobytes(),
+        lambda tiles: tiles[:, ::8, ::8].tobytes(),
+        lambda _: None,
+        lambda tiles: tiles.ctypes.data,
+        lambda tiles: bool(tiles.mean() > 0.5),
+    ],
+    ids=["a corner", "a few pixels", "shape", "address", "brightness"],
+)
+def test_a_memory_that_takes_tiles_for_others_is_wrong(remembered, key, method, batch):
+    assert remembered(key, batch=batch, method=method).status is Status.WRONG
+
+
+def test_a_session_that_computes_every_tile_is_ok_and_its_repeats_are_recorded(remembered):
+    outcome = remembered(lambda _: object(), batch=4, method="stream")
+    assert (outcome.status, outcome.reason) == (Status.OK, None)
+    assert [each.tiles for each in outcome.samples.repeats] == [4, 1]
+    assert all(each.repeated_ns == (each.new_ns,) for each in outcome.samples.repeats)
+
+
+def test_a_wrong_picture_from_memory_has_both_reasons(remembered):
+    class UpsideDown(Remembering):
+        def load(self, artifact, target, options):
+            session = super().load(artifact, target, options)
+            run = session.run
+            session.run = lambda tiles: run(tiles)[:, ::-1]
+            return session
+
+    reason = remembered(lambda tiles: tiles.tobytes(), runner=UpsideDown).reason
+    assert reason.startswith("PSNR to the reference is ")
+    assert "; answers repeated tiles from memory: " in reason
+
+
+def test_the_reference_is_drawn_in_one_pass_that_nothing_repeats(job, monkeypatch):
+    clock = FakeClock()
+    runner = FakeRunner((FakeScript(target=CPU, tile_ns=(40_000_000,)),), clock)
+    monkeypatch.setattr(plugins, "runner", lambda _: runner)
+    right = np.load(job.reference)
+    outcome = launch(msgspec.structs.replace(job, makes_reference=True, loop=ONE_PASS), clock, list)
+    np.testing.assert_array_equal(np.load(job.reference), right)
+    assert outcome.samples.repeats is None
+    assert clock() == (1 + job.workload.tiles) * 40_000_000

@@ -8,7 +8,9 @@ import pytest
 
 from esrbench import measure
 from esrbench.measure import LoopPlan, timed_loop
+from esrbench.record import Warmup
 from esrbench.runner import Placement, Session, Tiles
+from esrbench.variants import Variants
 
 MS = 1_000_000
 LONG = LoopPlan(warmup_s=1e9, measure_s=1e9, max_passes=3)
@@ -51,7 +53,7 @@ def tiles(count: int = 1) -> Tiles:
 
 
 def warmed(session, plan=LONG, first_tile_ns=0, batches=()):
-    return measure.warm_up(session, tiles(), batches, plan, session.clock, first_tile_ns=first_tile_ns)
+    return measure.warm_up(session, Variants(batches or [tiles()]), plan, session.clock, first_tile_ns=first_tile_ns)
 
 
 def ms(warmup):
@@ -110,7 +112,9 @@ class Fixed(Scripted):
 
 
 def new_shape(session, multiple=1, tile_ms=100, plan=LONG):
-    return measure.meet_new_shape(session, tiles(), plan, session.clock, multiple=multiple, tile_ns=[tile_ms * MS])
+    return measure.meet_new_shape(
+        session, Variants([tiles()]), plan, session.clock, multiple=multiple, tile_ns=[tile_ms * MS]
+    )
 
 
 def test_a_new_shape_is_timed_twice_at_half_the_side():
@@ -137,41 +141,88 @@ def test_a_new_shape_that_would_take_longer_than_the_warm_up_is_not_tried():
 
 def test_a_pass_goes_through_every_batch_and_steps_are_tile_latencies():
     session = Scripted(10, 20, 30)
-    loop = timed_loop(session, [tiles(), tiles()], LoopPlan(warmup_s=0, measure_s=1e9, max_passes=2), session.clock)
+    loop = timed_loop(
+        session, Variants([tiles(), tiles()]), LoopPlan(warmup_s=0, measure_s=1e9, max_passes=2), session.clock
+    )
     assert loop.tile_ns == (10 * MS, 20 * MS, 30 * MS, 30 * MS)
     assert loop.image_ns == (30 * MS, 60 * MS)
 
 
-def test_the_output_is_that_of_the_last_pass():
-    session = Scripted(10)
-    loop = timed_loop(session, [tiles(), tiles()], LONG, session.clock)
-    assert [batch.max() for batch in loop.output] == [5, 6]
+class Seeing(Scripted):
+    """Keeps what it was given."""
+
+    def __init__(self, *durations_ms: int) -> None:
+        super().__init__(*durations_ms)
+        self.seen: list[Tiles] = []
+
+    def run(self, tiles: Tiles) -> Tiles:
+        self.seen.append(tiles.copy())
+        super().run(tiles)
+        return tiles  # its caller's own memory
+
+
+def photo(count: int = 1) -> Tiles:
+    return np.random.default_rng(count).random((count, 4, 4, 3), np.float32)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_pass_has_the_original_tiles_and_its_output_is_kept(seed):
+    originals, session = [photo(1), photo(2)], Seeing(10)
+    plan = LoopPlan(warmup_s=0, measure_s=0.1, repeats=False)
+    warmups = [Warmup(tiles=1, times_ns=(6 * MS,), steady=True)]
+    loop = timed_loop(session, Variants(originals, seed), plan, session.clock, warmups=warmups)
+    passes = list(zip(session.seen[0:10:2], session.seen[1:10:2], strict=True))
+    assert [all(map(np.array_equal, each, originals)) for each in passes].count(True) == 1
+    for drawn, original in zip(loop.output, originals, strict=True):
+        np.testing.assert_array_equal(drawn, original)
+
+
+def test_the_pass_with_the_original_tiles_is_another_one_for_another_seed():
+    places = set()
+    for seed in range(30):
+        session, warmups = Seeing(10), [Warmup(tiles=1, times_ns=(10 * MS,), steady=True)]
+        plan = LoopPlan(warmup_s=0, measure_s=0.05, repeats=False)
+        timed_loop(session, Variants([photo()], seed), plan, session.clock, warmups=warmups)
+        places.add([np.array_equal(each, photo()) for each in session.seen].index(True))
+    assert places == set(range(5))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_whatever_a_session_runs_before_the_repeats_it_has_not_run_before(batch):
+    session = Seeing(10)
+    tiles, plan = Variants([photo(batch)] * 2), LoopPlan(warmup_s=0.2, measure_s=0.2, repeats=False)
+    warmups = measure.warm_up(session, tiles, plan, session.clock, first_tile_ns=0)
+    timed_loop(session, tiles, plan, session.clock, warmups=warmups)
+    measure.meet_new_shape(session, tiles, plan, session.clock, multiple=1, tile_ns=[MS])
+    seen = [tile.tobytes() for each in session.seen for tile in each]
+    assert len(seen) > 20
+    assert len(seen) - len(set(seen)) == batch  # the second batch is the first once more in the pass of the originals
 
 
 def test_the_first_pass_is_finished_whatever_it_costs():
     session = Scripted(60_000)
-    loop = timed_loop(session, [tiles(), tiles()], LoopPlan(warmup_s=0, measure_s=0.001), session.clock)
+    loop = timed_loop(session, Variants([tiles(), tiles()]), LoopPlan(warmup_s=0, measure_s=0.001), session.clock)
     assert loop.image_ns == (120_000 * MS,)
 
 
 def test_no_pass_begins_after_the_time_is_over():
     session = Scripted(400)
-    loop = timed_loop(session, [tiles()], LoopPlan(warmup_s=0, measure_s=1.0), session.clock)
+    loop = timed_loop(session, Variants([tiles()]), LoopPlan(warmup_s=0, measure_s=1.0), session.clock)
     assert len(loop.image_ns) == 3  # begun at 0, 0.4 and 0.8 s
 
 
 @pytest.mark.parametrize("session", [Scripted(10), Overlapping(10)])
 def test_batches_and_streams_of_their_own_get_single_tiles_beside_the_passes(session):
     batches = [tiles(4), tiles(2)]
-    loop = timed_loop(session, batches, LoopPlan(warmup_s=0, measure_s=1e9, max_passes=1), session.clock)
+    loop = timed_loop(session, Variants(batches), LoopPlan(warmup_s=0, measure_s=1e9, max_passes=1), session.clock)
     assert loop.tile_ns == (10 * MS, 10 * MS)
     assert len(loop.image_ns) == 1
 
 
 def test_single_tiles_follow_the_last_pass_after_one_that_is_not_timed():
     session = Scripted(*[100] * 3, 70, 10, 20, 30)
-    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=3)
-    loop = timed_loop(session, [tiles(4)], plan, session.clock)
+    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=3, repeats=False)
+    loop = timed_loop(session, Variants([tiles(4)]), plan, session.clock)
     assert loop.image_ns == (100 * MS,) * 3
     assert loop.tile_ns == (10 * MS, 20 * MS, 30 * MS)
 
@@ -179,8 +230,8 @@ def test_single_tiles_follow_the_last_pass_after_one_that_is_not_timed():
 def test_what_follows_the_passes_is_called_before_the_single_tiles():
     session = Scripted(10)
     seen: list[int] = []
-    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=2)
-    timed_loop(session, [tiles(4)], plan, session.clock, after_passes=lambda: seen.append(session.now_ns))
+    plan = LoopPlan(warmup_s=0, measure_s=1e9, max_passes=2, repeats=False)
+    timed_loop(session, Variants([tiles(4)]), plan, session.clock, after_passes=lambda: seen.append(session.now_ns))
     assert seen == [20 * MS]
     assert session.now_ns == 50 * MS  # one untimed tile, then as many as there were passes
 
@@ -195,7 +246,7 @@ def test_a_stream_of_its_own_is_warmed_up_until_steady_too():
 def test_garbage_collection_is_off_in_the_loop_and_on_again_after_it():
     session = Scripted(10)
     session.gc_may_run = False
-    timed_loop(session, [tiles()], LONG, session.clock)
+    timed_loop(session, Variants([tiles()]), LONG, session.clock)
     assert gc.isenabled()
 
 
@@ -205,5 +256,5 @@ def test_garbage_collection_comes_back_when_the_session_raises():
             raise RuntimeError("no")
 
     with pytest.raises(RuntimeError, match="no"):
-        timed_loop(Broken(1), [tiles()], LONG, lambda: 0)
+        timed_loop(Broken(1), Variants([tiles()]), LONG, lambda: 0)
     assert gc.isenabled()

@@ -22,6 +22,7 @@ from esrbench.runner import LoadOptions
 from esrbench.store import RunWriter, read_run
 from esrbench.target import REFERENCE, Precision, Target
 from esrbench.testing import FAKE, FakeClock, FakeRunner, FakeScript
+from esrbench.variants import Variants
 
 SPEC = SRVGGNetSpec(convs=1, features=4)
 WORKLOAD = Workload(
@@ -61,15 +62,15 @@ def _launch(sequence: int, round_: int, name: str) -> LaunchRecord:
     times_ns: Sequence[int] = script.TILES_NS[name]
     begun, clock = datetime.now(UTC), FakeClock()
     runner = FakeRunner([FakeScript(target=case.target, tile_ns=(times_ns[min(round_, len(times_ns) - 1)],))], clock)
-    loop = LoopPlan(warmup_s=0, measure_s=0.05)
+    loop, tiles = LoopPlan(warmup_s=0, measure_s=0.05), Variants(BATCHES, sequence)
     with (
         TemporaryDirectory() as folder,
         runner.load(_artifact(folder), case.target, LoadOptions(threads=1, tile_shape=(1, 8, 8))) as session,
     ):
-        session.run(BATCHES[0])
+        session.run(tiles.new_batch(0, 1))
         first_ns = clock()
-        warmups = warm_up(session, BATCHES[0], BATCHES, loop, clock, first_tile_ns=first_ns)
-        timed = timed_loop(session, BATCHES, loop, clock)
+        warmups = warm_up(session, tiles, loop, clock, first_tile_ns=first_ns)
+        timed = timed_loop(session, tiles, loop, clock, warmups=warmups)
         placement = session.placement()
     return LaunchRecord(
         case=case,
@@ -85,6 +86,7 @@ def _launch(sequence: int, round_: int, name: str) -> LaunchRecord:
             warmups=warmups,
             tile_ns=timed.tile_ns,
             image_ns=timed.image_ns,
+            repeats=timed.repeats,
         ),
         placement=placement,
     )

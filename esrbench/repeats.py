@@ -1,0 +1,89 @@
+"""The repeat check: does a session answer from memory what it was given before?
+
+MLPerf Inference's compliance test TEST04 asks the same: one sample again and again must not be faster than many
+(https://github.com/mlcommons/inference, ``compliance/TEST04``). There it is a run of its own; here it ends each launch.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from esrbench.record import Repeats
+from esrbench.runner import Session
+from esrbench.variants import Variants
+from esrbench.wording import counted
+
+SHARE_OF_THE_LOOP = 0.1
+"""Of the time of the timed loop: for how long identical runs are repeated. At least once: a slow run that is no faster
+then is cleared, and short ones are told from noise by the fastest of a few."""
+
+MOST_REPEATS = 5
+ROUNDS = 4
+"""The first, and three more where memory is suspected, each with new tiles first: noise would have to come and go with
+them four times in a row for a launch to be blamed for it."""
+
+FACTOR = 2
+"""Of the times. An honest repeat takes as long as a new run; one from memory is a copy, a hundred times faster."""
+
+Clock = Callable[[], int]
+
+
+def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[int], loop_ns: int) -> Repeats:
+    """Repeat the last pass, which took the last of ``image_ns``, where that is cheap; else its last batch."""
+    new_ns = min(image_ns)
+    batches = tiles.batches if new_ns < loop_ns * SHARE_OF_THE_LOOP else tiles.batches[-1:]
+    count = sum(map(len, batches))
+    run = partial(_timed, lambda: deque(session.stream(batches), maxlen=0), clock)
+    return check(run, tiles.new, tiles=count, new_ns=new_ns * count // tiles.tiles, loop_ns=loop_ns)
+
+
+def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int], loop_ns: int) -> Repeats:
+    """Repeat the last single tile: the first of the last batch."""
+    run = partial(_timed, partial(session.run, tiles.batches[-1][:1]), clock)
+    return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns), loop_ns=loop_ns)
+
+
+def check(
+    run: Callable[[], int], renew: Callable[[], object], *, tiles: int | None, new_ns: int, loop_ns: int
+) -> Repeats:
+    """Repeat a run on the very same pixels; ``renew`` makes them new, for the case that memory is suspected.
+
+    ``run`` returns its nanoseconds; ``new_ns`` is the fastest run on new pixels so far, ``tiles`` as of
+    :class:`Repeats`, ``loop_ns`` the time of the timed loop.
+    """
+    repeated_ns: list[int] = []
+    while len(repeated_ns) < ROUNDS:
+        if repeated_ns:
+            renew()
+            new_ns = min(new_ns, run())
+        repeated_ns.append(_fastest(run, round(loop_ns * SHARE_OF_THE_LOOP)))
+        if not _is_memory(new_ns, repeated_ns):
+            break
+    return Repeats(tiles=tiles, new_ns=new_ns, repeated_ns=tuple(repeated_ns))
+
+
+def reason(checks: Sequence[Repeats]) -> str | None:
+    """Say with both times what was answered from memory; None where nothing was."""
+    for each in checks:
+        if _is_memory(each.new_ns, each.repeated_ns):
+            seen, new = (f"{ns / 1e6:.3g} ms" for ns in (max(each.repeated_ns), each.new_ns))
+            what = counted(each.tiles, "tile") if each.tiles else "a picture"
+            return f"answers repeated tiles from memory: {seen} for {what} seen before, {new} for new pixels"
+    return None
+
+
+def _is_memory(new_ns: int, repeated_ns: Sequence[int]) -> bool:
+    return FACTOR * max(repeated_ns) < new_ns
+
+
+def _fastest(run: Callable[[], int], limit_ns: int) -> int:
+    times = [run()]
+    while len(times) < MOST_REPEATS and sum(times) < limit_ns:
+        times.append(run())
+    return min(times)
+
+
+def _timed(run: Callable[[], object], clock: Clock) -> int:
+    begin_ns = clock()
+    run()
+    return clock() - begin_ns

@@ -1,0 +1,66 @@
+"""Tiles that a session has not seen before, made in place between timed runs."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+DARKEST = 0.75
+"""A variant keeps at least this share of its original's brightness: the work of a network is the same."""
+
+
+class Variants:
+    """Batches in memory that stays, whose tiles differ each time that they are asked for.
+
+    A new tile is its original, rolled along height and width, dimmed and stamped with one pixel, all at random. So no
+    value stays where it was: a cache finds nothing again, by all of a tile's bytes or by a few of them, also where the
+    picture is flat or black. Nothing is allocated, as the peak of memory is measured.
+    """
+
+    def __init__(self, originals: Iterable[Floats], seed: int = 0) -> None:
+        """Take batches of ``(n, H, W, 3)`` float32 RGB in [0, 1]; the same seed makes the same variants."""
+        self._originals = tuple(originals)
+        self._random = np.random.default_rng(seed)
+        self.batches = tuple(original.copy() for original in self._originals)
+
+    @property
+    def tiles(self) -> int:
+        """Count the tiles of all batches."""
+        return sum(map(len, self.batches))
+
+    def new(self) -> tuple[Floats, ...]:
+        """Make every tile new; returns the batches."""
+        return tuple(self.new_batch(index) for index in range(len(self.batches)))
+
+    def new_batch(self, index: int, tiles: int | None = None) -> Floats:
+        """Make a batch's first ``tiles`` new, all where it is None; returns these alone."""
+        batch = self.batches[index][:tiles]
+        for original, tile in zip(self._originals[index], batch, strict=False):
+            self._vary(original, tile)
+        return batch
+
+    def originals(self) -> tuple[Floats, ...]:
+        """Put the original tiles back; returns the batches."""
+        for original, batch in zip(self._originals, self.batches, strict=True):
+            np.copyto(batch, original)
+        return self.batches
+
+    def chosen(self, count: int) -> int:
+        """Choose one of ``count`` at random, from 0."""
+        return int(self._random.integers(count))
+
+    def _vary(self, original: Floats, out: Floats) -> None:
+        height, width, _ = original.shape
+        chances = self._random.random(8)
+        top, y = (int(chance * height) for chance in chances[:2])
+        left, x = (int(chance * width) for chance in chances[2:4])
+        share = np.float32(1 - (1 - DARKEST) * chances[4])
+        for rows, to_rows in ((slice(top, None), slice(0, height - top)), (slice(0, top), slice(height - top, None))):
+            for columns, to_columns in (
+                (slice(left, None), slice(0, width - left)),
+                (slice(0, left), slice(width - left, None)),
+            ):
+                np.multiply(original[rows, columns], share, out=out[to_rows, to_columns])
+        out[y, x] = chances[5:]
