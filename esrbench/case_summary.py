@@ -68,6 +68,7 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     start_s: float | None = None  # of a command, and in its throughput: a call on a picture of next to no pixels
     new_shape_s: float | None = None  # first tile of a shape that the warm session had not seen
     new_shape_again_s: float | None = None  # the same tile once more
+    cores: float | None = None  # in use over the timed loop: median of the launches
     mse: float | None = None  # worst of the launches; 0 is identical
     psnr_db: float | None = None  # of that mse; infinite where identical
     ssim: float | None = None
@@ -217,6 +218,7 @@ def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSumma
     memories = [launch.memory for launch in launches if launch.memory]
     return msgspec.structs.replace(
         row,
+        cores=median([launch.threads_at_work.cores for launch in launches if launch.threads_at_work]),
         peak_ram_mb=_scaled(_largest([memory.peak_rss_bytes for memory in memories]), 1e-6),
         device_memory_mb=_scaled(_largest([memory.device_bytes for memory in memories]), 1e-6),
         load_s=_scaled(median(_known(sample.load_ns for sample in samples)), 1e-9),

@@ -23,7 +23,8 @@ from esrbench.exhaustion import MemoryWatch
 from esrbench.images import Picture, Pixels
 from esrbench.job import Job, Outcome
 from esrbench.measure import Clock, LoopPlan
-from esrbench.record import Repeats, Samples, Status
+from esrbench.meters.thread_times import children_cpu_s
+from esrbench.record import Repeats, Samples, Status, ThreadsAtWork
 from esrbench.runner import Placement
 from esrbench.tree_memory import TreeMemory
 from esrbench.workload import PreparedWorkload
@@ -88,7 +89,9 @@ def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outco
     pictures.new()
     watched_ns, _ = calls.draw(pictures.file, pictures.shape, memory.watch)  # fills caches of system and driver, too
     start_ns, start_side_px = _start(calls, pictures.new_corner(START_SIDE_PX))
+    before_s = children_cpu_s()
     image_ns, drawn = _timed(calls, pictures, job.loop, watched_ns)
+    at_work = _at_work(before_s, image_ns)
     outcome = Outcome(
         status=Status.OK,
         clocks=clocks.read(job.metered, job.workload.threads),
@@ -105,8 +108,17 @@ def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outco
             repeats=(_repeated(calls, pictures, job.loop, image_ns),),
         ),
         memory=memory.memory(),
+        threads_at_work=at_work,
     )
     return outcome, drawn
+
+
+def _at_work(before_s: float | None, image_ns: tuple[int, ...]) -> ThreadsAtWork | None:
+    """CPU time of the timed calls, whose processes have ended by now."""
+    after_s = children_cpu_s()
+    if before_s is None or after_s is None:
+        return None
+    return ThreadsAtWork(cpu_s=after_s - before_s, wall_s=sum(image_ns) / 1e9)
 
 
 def _start(calls: Calls, corner: Pixels) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.command_target import LocatedCommand
 from esrbench.measure import LoopPlan
-from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Room, Samples, Status, Workload
+from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Room, Samples, Status, ThreadsAtWork, Workload
 from esrbench.runner import Placement
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
@@ -62,6 +62,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     fidelity: Fidelity | None = None
     clocks: Clocks | None = None
     energy: Energy | None = None
+    threads_at_work: ThreadsAtWork | None = None
     room: Room | None = None
 
     def judged(self, fidelity: Fidelity, wrong: str | None) -> Self:

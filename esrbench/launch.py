@@ -15,6 +15,7 @@ from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
 from esrbench.measure import REASON_LENGTH, Clock, meet_new_shape, timed_loop, warm_up
+from esrbench.meters.thread_times import ThreadMeter
 from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles
@@ -84,7 +85,9 @@ def _measured(
     warmups = warm_up(session, tiles, job.loop, clock, first_tile_ns=first_ns - loaded_ns)
     energy = EnergyMeter(job.metered, clock)
     energy.start()
+    threads = ThreadMeter()
     loop = timed_loop(session, tiles, job.loop, clock, warmups=warmups, after_passes=energy.stop)
+    at_work = threads.found()
     found = clocks.read(job.metered, job.workload.threads)
     peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
     device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
@@ -95,6 +98,7 @@ def _measured(
         placement=placement,
         clocks=found,
         energy=energy.used(),
+        threads_at_work=at_work,
         samples=Samples(
             load_ns=loaded_ns - begin_ns,
             first_tile_ns=first_ns - loaded_ns,

@@ -143,6 +143,7 @@ class Launcher:
             noise=noise.between(before, after),
             clocks=outcome.clocks,
             energy=outcome.energy,
+            threads_at_work=outcome.threads_at_work,
             room=outcome.room,
             software=job.software,
         )

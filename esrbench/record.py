@@ -135,6 +135,19 @@ class Energy(Value, frozen=True, kw_only=True):
     method: str  # the counter, or why there is none
 
 
+class ThreadsAtWork(Value, frozen=True, kw_only=True):
+    """What the launch's process did over the timed loop; of a command, its processes over the timed calls."""
+
+    cpu_s: float  # of all threads together
+    wall_s: float
+    busy_threads: int | None = None  # with at least a tenth of the busiest one's CPU time; None: not known
+
+    @property
+    def cores(self) -> float:
+        """Cores in use, on average."""
+        return self.cpu_s / self.wall_s if self.wall_s > 0 else 0.0
+
+
 class Fidelity(Value, frozen=True, kw_only=True):
     """The pixels of the timed loop against the reference's, on float output of the stitched picture."""
 
@@ -198,6 +211,7 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     noise: Noise | None = None
     clocks: Clocks | None = None
     energy: Energy | None = None
+    threads_at_work: ThreadsAtWork | None = None
     room: Room | None = None  # what it had, where memory ran out
     software: bool = False  # its device is the CPU by another name, as its runtime said before anything ran
 

@@ -167,6 +167,12 @@ COLUMNS = (
         value=lambda row: row.close_share,
     ),
     Column(
+        head="cores",
+        meaning="CPU time over wall time of the timed loop, measured: cores in use, waiting in a loop included",
+        text=lambda row: significant(row.cores, 2),
+        value=lambda row: row.cores,
+    ),
+    Column(
         head="load s",
         meaning="artifact on disk to session ready",
         text=lambda row: seconds(row.load_s),

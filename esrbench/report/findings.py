@@ -10,6 +10,7 @@ from esrbench.measure import MIN_STEADY_TILES
 from esrbench.record import NewShape, Warmup
 from esrbench.report.command_notes import command_notes
 from esrbench.report.environment_notes import environment_notes
+from esrbench.report.thread_notes import thread_notes
 from esrbench.report.tunings import tuning_notes
 from esrbench.run_cases import noise_floor, reference_case, throughput_by_round
 from esrbench.stats import spread
@@ -58,7 +59,13 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 def trust(run: Run) -> list[str]:
     """What to know before any number: by how much the same thing differed from itself, and what disturbed the run."""
     floor = _noise_floor(run)
-    return [*([floor] if floor else []), *environment_notes(run.record), *tuning_notes(run), *advice(run)]
+    return [
+        *([floor] if floor else []),
+        *environment_notes(run.record),
+        *thread_notes(run),
+        *tuning_notes(run),
+        *advice(run),
+    ]
 
 
 def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:

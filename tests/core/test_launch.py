@@ -96,6 +96,7 @@ def test_a_session_that_cannot_be_closed_keeps_its_numbers_and_says_so_beside_th
     outcome = launch(job, time.perf_counter_ns, kept.append)
     assert outcome.status is Status.OK
     assert outcome.samples.tile_ns == kept[0].samples.tile_ns
+    assert outcome.threads_at_work.wall_s > 0
     new_shape = outcome.samples.new_shape
     assert new_shape.reason == "after the measurement: closing the session failed: RuntimeError: scripted to raise"
     assert new_shape.first_ns is not None
