@@ -197,9 +197,7 @@ def locate(ref: str) -> WeightsFile:
     path = Path(ref).expanduser()
     if not path.exists() and not _is_path(ref):
         raise UnknownNameError("model", ref, names())
-    if not path.is_file():
-        found = "is a folder, not a checkpoint" if path.is_dir() else "is not there"
-        raise CheckpointError(f"{ref} {found}; give a checkpoint file, or a name from `esrbench models`")
+    checkpoints.check_file(path)  # before its digest is taken
     return WeightsFile(name=path.stem, path=path, source=f"file {path.name}", sha256=_sha256(path))
 
 

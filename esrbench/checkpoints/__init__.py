@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from esrbench.checkpoints import dialects, ncnn_files, safe_tensors, state_dict
-from esrbench.checkpoints.contents import Contents, check_size
+from esrbench.checkpoints.contents import Contents, check_file
 from esrbench.checkpoints.identify import canonical, digest, spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Model
 
-__all__ = ["SUFFIXES", "read"]
+__all__ = ["SUFFIXES", "check_file", "read"]
 
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
@@ -22,12 +22,8 @@ def read(path: Path, name: str | None = None) -> Model:
     Raises:
         CheckpointError: no such file, not one of these formats, damaged, or weights of another network.
     """
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give a checkpoint file ({', '.join(SUFFIXES)})")
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no such file")
     try:
-        check_size(path)
+        check_file(path)
         contents = _reader(path)(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error

@@ -1,5 +1,6 @@
 """What a checkpoint file holds, before it is known whose weights they are."""
 
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -23,13 +24,25 @@ class Contents(NamedTuple):
     reduced_to: int | None = None  # scale after a closing bicubic reduction, where the file states one
 
 
-def check_size(path: Path) -> None:
-    """Refuse a file that is empty, or so large that reading it would only fill the memory.
+def check_file(path: Path) -> None:
+    """Refuse what is no regular file, or a link to one; and one that is empty or would only fill the memory.
 
     Raises:
-        CheckpointError: with its size.
+        CheckpointError: what it is instead, or its size.
     """
-    size = path.stat().st_size
+    try:
+        facts = path.stat()
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: there is no such file; give a checkpoint, or a name from `esrbench models`"
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise CheckpointError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from error
+    if stat.S_ISDIR(facts.st_mode):
+        raise CheckpointError(f"{path} is a folder, not a checkpoint; give the file")
+    if not stat.S_ISREG(facts.st_mode):
+        raise CheckpointError(f"{path} is a pipe, a device or a socket, not a checkpoint; save it to a file first")
+    size = facts.st_size
     if size == 0:
         raise CheckpointError(f"{path} is empty; download or copy it again")
     if size > LARGEST_BYTES:

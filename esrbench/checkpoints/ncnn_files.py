@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from esrbench.checkpoints import ncnn_networks, ncnn_param
-from esrbench.checkpoints.contents import Contents, check_size
+from esrbench.checkpoints.contents import Contents, check_file
 from esrbench.checkpoints.identify import spec_of
 from esrbench.checkpoints.ncnn_layers import evaluate
 from esrbench.checkpoints.ncnn_param import Layer
@@ -30,7 +30,7 @@ def read(path: Path) -> Contents:
     for file in (param, weights):
         if not file.is_file():
             raise CheckpointError(f"{file}: there is no such file; an ncnn model is a .param and a .bin side by side")
-        check_size(file)
+        check_file(file)
     layers = ncnn_param.read(param)
     try:
         return _contents(layers, _Weights(weights))

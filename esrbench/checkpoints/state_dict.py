@@ -1,12 +1,11 @@
 """PyTorch checkpoints, through the loader that builds tensors only."""
 
-import io
 import mmap
 import pickle
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,9 @@ DEEPEST = 4  # wrappers in one another
 PICKLES = 5  # of torch < 1.6: a magic number, a version, the machine, the state dict, keys of the storages
 SLACK_BYTES = 16 << 20  # torch.save compresses nothing; only the code in a TorchScript archive unfolds to more
 
+MOST_ENTRIES = 20_000  # in an archive: one a tensor, and five
+
+_ENTRY = b"PK\x01\x02"  # of a zip archive's directory
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"  # torch.save since 1.6, and before
 
 
@@ -90,35 +92,58 @@ def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np
 def _check_zip(path: Path) -> None:
     """Hold a file of torch ≥ 1.6 against its own directory, and its pickle to what state dicts need."""
     try:
+        _check_count(path)
         with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry for entry in archive.infolist()}
-            _check_directory(entries, path.stat().st_size)
+            _check_directory(archive.infolist(), path.stat().st_size)
             if damaged := archive.testzip():  # torch itself passes over the checksums that it writes
                 raise CheckpointError(f"{damaged} in it does not have its checksum: it is damaged, copy it again")
-            for name in (name for name in entries if name.endswith("data.pkl")):
-                pickles.check(io.BytesIO(archive.read(name)))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
         raise CheckpointError(f"its zip archive is truncated or damaged: {error}") from error
+    pickles.check(_pickle_of(path))
 
 
-def _check_directory(entries: Mapping[str, zipfile.ZipInfo], size: int) -> None:
-    unfolded_bytes = sum(entry.file_size for entry in entries.values())
+def _check_count(path: Path) -> None:
+    """Count entries before a directory of millions is read; each begins with these bytes."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = -1
+        for _ in range(MOST_ENTRIES + 1):
+            found = content.find(_ENTRY, found + 1)
+            if found < 0:
+                return
+    raise CheckpointError(f"its zip archive has more than {MOST_ENTRIES:,} entries; no checkpoint has, don't use it")
+
+
+def _check_directory(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
+    unfolded_bytes = sum(entry.file_size for entry in entries)
     if unfolded_bytes > size + SLACK_BYTES:
         raise CheckpointError(
             f"it has {size:,} bytes and would unfold to {unfolded_bytes:,}; no checkpoint is compressed, don't use it"
         )
-    if any("/code/" in name for name in entries):
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+        raise CheckpointError("its zip archive is packed in a way that torch does not read")
+    names = [entry.filename for entry in entries]
+    if any("/code/" in name for name in names):
         raise CheckpointError("it is a TorchScript archive, a program; give the checkpoint that it was made from")
-    if not any(name.endswith("data.pkl") for name in entries):
+    if not any(name.endswith("/data.pkl") for name in names):
         raise CheckpointError("it is a zip archive, but not one that torch.save wrote")
+
+
+def _pickle_of(path: Path) -> bytes:
+    """The pickle that torch will read. It is asked itself: another reader may see another entry under that name."""
+    import torch  # noqa: PLC0415
+
+    try:
+        with path.open("rb") as file:
+            record: bytes = torch._C.PyTorchFileReader(file).get_record("data.pkl")
+    except RuntimeError as error:
+        raise CheckpointError("its zip archive is damaged: torch finds no data.pkl in it") from error
+    return record
 
 
 def _check_pickles(path: Path) -> None:
     """As :func:`_check_zip`, of a file of torch < 1.6: pickles one after another, then the weights."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for _ in range(PICKLES):
-            if content.tell() < len(content):  # else torch tells what is missing
-                pickles.check(content)  # type: ignore[arg-type]  # it reads like a file
+    with path.open("rb") as file:
+        pickles.check(file.read(pickles.LARGEST_BYTES + 1), PICKLES)
 
 
 def _load(path: Path) -> object:

@@ -4,12 +4,13 @@ import json
 import os
 import pickle
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from esrbench import checkpoints, memory
+from esrbench import checkpoints, memory, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
 from esrbench.checkpoints import pickles
 from esrbench.errors import CheckpointError
@@ -112,9 +113,94 @@ def nested_key(depth: int, *, doubled: bool) -> bytes:
 @pytest.mark.parametrize("zipped", FORMATS)
 def test_a_key_that_takes_for_ever_to_hash_is_refused(zipped, doubled, content, tmp_path):
     path = save(tmp_path / "a.pth", {"a": 1}, zipped=zipped)
-    plain = b"}q\x00X\x01\x00\x00\x00aq\x01K\x01s."
-    rewrite_pickle(path, plain, nested_key(100_000, doubled=doubled)[2:])
+    rewrite_pickle(path, PLAIN, nested_key(100_000, doubled=doubled)[2:])
     refused(path, "nests tuples more than 8 deep")
+
+
+ORDERED = b"ccollections\nOrderedDict\n"
+TEXT = b"X\x03\x00\x00\x00get"
+PLAIN = b"}q\x00X\x01\x00\x00\x00aq\x01K\x01s."
+
+
+def wide_key(width: int, depth: int) -> bytes:
+    """A dictionary's key of tuples, each of which holds the one before so many times: width**depth steps to hash."""
+    levels = b"".join(b"(" + (b"h" + bytes([n])) * width + b"tq" + bytes([n + 1]) for n in range(depth))
+    return b"K\x01q\x00" + levels + b"}h" + bytes([depth]) + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+    ("pickled", "match"),
+    [
+        (wide_key(100, 8), "tuple of 100 values|keys are neither"),
+        (wide_key(64, 7), "keys are neither"),
+        (b"}" + b"\x8a\x09" + (3 * (2**61 - 1)).to_bytes(9, "little") + b"K\x01s.", "keys are neither"),
+        (b"}G" + bytes(8) + b"K\x01s.", "keys are neither"),
+        (b"}]K\x01s.", "keys are neither"),
+        (ORDERED + b")R}" + TEXT + TEXT + b"sb.", "sets attributes"),
+        (ORDERED + b")R" + TEXT + b"b.", "sets attributes"),
+        (ORDERED + b")R" + ORDERED + b"}" + TEXT + TEXT + b"s\x85Rb.", "sets attributes"),
+        (b"}}" + TEXT + TEXT + b"sb.", "sets attributes"),
+        (ORDERED + b"]((K\x01K\x01tK\x01ta\x85R.", "makes a dictionary of something else"),
+        (ORDERED + b"b.", "IndexError|damaged"),
+        (b"ctorch\nFloatStorage\nJ\xff\xff\xff\x7f\x85R.", "calls torch.FloatStorage"),
+        (b"ctorch\nFloatStorage\n)\x81.", "calls torch.FloatStorage"),
+        (TEXT + b")R.", "calls get"),
+        (TEXT + b"Q.", "persistent name"),
+        (b"(K\x01K\x02tQ.", "persistent name"),
+        (b"K\x01K\x01a.", "is no list"),
+        (b"]K\x01K\x01s.", "is no dictionary"),
+        (b"I" + b"9" * 5000 + b"\n.", "operation INT|damaged"),
+        (b"\x8b" + (1 << 20).to_bytes(4, "little") + bytes(1 << 20) + b".", "operation LONG4"),
+        (b"\x8f.", "operation EMPTY_SET"),
+        (b"0" * 3 + b".", "damaged|POP"),
+    ],
+)
+@pytest.mark.parametrize("zipped", FORMATS)
+def test_a_pickle_that_no_state_dict_needs_is_refused_before_it_is_carried_out(
+    pickled, match, zipped, content, tmp_path
+):
+    path = save(tmp_path / "a.pth", {"a": 1}, zipped=zipped)
+    refused(rewrite_pickle(path, PLAIN, pickled), match)
+
+
+def test_a_pickle_of_more_steps_than_any_trainer_needs_is_refused(monkeypatch):
+    monkeypatch.setattr(pickles, "MOST_STEPS", 1000)
+    with pytest.raises(CheckpointError, match="takes more than 1,000 steps"):
+        pickles.check(b"\x80\x02(" + b"K\x01" * 1000 + b"l.")
+
+
+def test_a_dictionary_that_is_copied_again_and_again_is_refused():
+    large = b"}q\x00(" + b"".join(b"M" + n.to_bytes(2, "little") + b"N" for n in range(1 << 10)) + b"u"
+    copies = b"ccollections\nCounter\nh\x00\x85R" * 1000
+    with pytest.raises(CheckpointError, match="steps"):
+        pickles.check(b"\x80\x02" + large + copies + b".")
+
+
+def test_what_a_module_says_of_its_versions_is_let_pass(content, tmp_path):
+    module = torch.nn.Conv2d(1, 1, 1)
+    path = save(tmp_path / "a.pth", {"params": content, "more": module.state_dict()})
+    assert checkpoints.read(path).spec == SPEC
+
+
+@pytest.mark.parametrize("other", ["a/data.pkl", "A/DATA.PKL", "a/Data.pkl", "b/data.pkl"])
+@pytest.mark.parametrize("comes_first", [True, False])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_the_pickle_that_torch_reads_is_the_one_that_is_checked(other, comes_first, content, tmp_path):
+    path = save(tmp_path / "a.pth", content)
+    with zipfile.ZipFile(path) as archive:
+        entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
+    entries.insert(0 if comes_first else len(entries), (other, b"\x80\x02" + wide_key(64, 7)))
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    with suppress(CheckpointError):  # either way it ends
+        assert checkpoints.read(path).spec == SPEC
+
+
+def test_an_archive_of_countless_entries_is_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    path.write_bytes(b"PK\x03\x04" + b"PK\x01\x02" * 20_001)
+    refused(path, "more than 20,000 entries")
 
 
 def test_the_vetting_itself_lets_pass_what_torch_writes(tmp_path):
@@ -129,8 +215,8 @@ def test_the_vetting_itself_lets_pass_what_torch_writes(tmp_path):
         "more": [None, True, 1 << 40, "text", {"c": torch.zeros(2, dtype=torch.uint16)}],
     }
     path = save(tmp_path / "a.pth", content)
-    with zipfile.ZipFile(path) as archive, archive.open("a/data.pkl") as stream:
-        pickles.check(stream)
+    with zipfile.ZipFile(path) as archive:
+        pickles.check(archive.read("a/data.pkl"))
 
 
 def test_a_zip_bomb_is_refused_by_its_directory(tmp_path):
@@ -161,7 +247,7 @@ def test_a_flipped_bit_in_a_zip_archive_is_found_by_its_checksum(content, tmp_pa
 def test_weights_that_are_announced_and_not_there_are_refused(zipped, which, count, content, tmp_path):
     path = save(tmp_path / "a.pth", {"body.0.bias": content["body.0.bias"]}, zipped=zipped)
     announced = b"\x8a\x09" + count.to_bytes(9, "little")
-    refused(rewrite_pickle(path, b"KM", announced, which=which), "cannot be read as a PyTorch state dict")
+    refused(rewrite_pickle(path, b"KM", announced, which=which), "cannot be read as a PyTorch|announces .* numbers")
 
 
 def test_a_few_bytes_that_are_repeated_into_gigabytes_are_refused(content, tmp_path):
@@ -280,3 +366,34 @@ def test_an_ncnn_text_larger_than_any_is_not_read(tmp_path):
     with path.open("wb") as file:
         file.truncate((4 << 20) + 1)
     refused(path, "has more than 4 MiB")
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors", ".param", ".bin"])
+@pytest.mark.parametrize("kind", ["pipe", "link to a device", "link to nothing", "link to itself", "huge"])
+def test_what_is_no_file_of_some_size_is_refused_unread(kind, suffix, tmp_path):
+    path = tmp_path / f"a{suffix}"
+    for file in (path.with_suffix(".param"), path.with_suffix(".bin")) if suffix in (".param", ".bin") else (path,):
+        if kind == "pipe":
+            os.mkfifo(file)
+        elif kind == "huge":
+            with file.open("wb") as sparse:
+                sparse.truncate(20 << 30)
+        else:
+            target = {"link to a device": "/dev/zero", "link to nothing": "none", "link to itself": file.name}[kind]
+            file.symlink_to(target)
+    for ask in (checkpoints.read, lambda path: zoo.locate(str(path))):
+        with pytest.raises(CheckpointError, match=r"is a pipe|no such file|MiB|too many|Too many"):
+            ask(path)
+
+
+def test_a_link_to_a_checkpoint_is_read(content, tmp_path):
+    (tmp_path / "link.pth").symlink_to(save(tmp_path / "a.pth", content))
+    assert checkpoints.read(tmp_path / "link.pth").spec == SPEC
+
+
+def test_a_safetensors_header_of_countless_tensors_is_refused(tmp_path):
+    entry = b'"%d":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},'
+    header = b"{" + b"".join(entry % n for n in range(90_000))[:-1] + b"}"
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    refused(path, "has a header of more than 4 MiB")

@@ -73,7 +73,7 @@ def test_an_unknown_name_is_refused_and_the_nearest_is_named():
 
 def test_what_looks_like_a_path_is_taken_for_one(tmp_path):
     for ref in ("none.pth", str(tmp_path / "none"), "folder/none.bin"):
-        with pytest.raises(CheckpointError, match="is not there; give a checkpoint file"):
+        with pytest.raises(CheckpointError, match="no such file; give a checkpoint"):
             zoo.open_model(ref)
     with pytest.raises(CheckpointError, match="is a folder"):
         zoo.open_model(str(tmp_path))
