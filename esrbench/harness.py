@@ -13,7 +13,7 @@ from esrbench.record import Case, LaunchRecord, RunEnd, Status, title
 from esrbench.store import RunWriter
 from esrbench.target import REFERENCE
 from esrbench.tuning import Tuner
-from esrbench.wording import counted
+from esrbench.wording import counted, seconds_in_words
 
 HUNG_FACTOR = 10
 MIN_HUNG_S = 60.0
@@ -99,7 +99,10 @@ class Harness:
         """Where memory does not suffice for one, nothing can be compared on its workload: its cases are refused."""
         missing: dict[str, Outcome] = {}
         for workload in self._plan.inputs.workloads:
-            self._progress.starting(f"{REFERENCE} draws the reference", len(self._plan.launchable), None)
+            about_s = self._plan.reference_s.get(workload)
+            about = "" if about_s is None else f"about {seconds_in_words(about_s)}, "
+            what = f"{REFERENCE} draws the reference, {about}at most {seconds_in_words(self._suite.timeout_s)}"
+            self._progress.starting(what, len(self._plan.launchable), None)
             outcome = launcher.draw_reference(workload, self._suite.timeout_s)
             if outcome.status is not Status.OK:
                 missing[workload] = outcome
@@ -119,7 +122,7 @@ class Harness:
         return True
 
     def _first_round(self, launcher: Launcher) -> None:
-        """Launch every case once: small tiles before large ones, then a sweep, those known to be slow last."""
+        """Launch every case once: small tiles first, then the control, a sweep, and those known to be slow."""
         order = schedule.shuffled(self._plan.launchable, 0, self._suite.seed)
         cases = self._without_launched(sorted(order, key=self._turn), 0)
         for position, case in enumerate(cases):
@@ -135,10 +138,13 @@ class Harness:
             self._progress.starting(self._title(case), len(cases) - position, None)
             self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
 
-    def _turn(self, case: Case) -> tuple[bool, bool, int]:
-        """When a case is launched in round one; cases alike keep their random order."""
+    def _turn(self, case: Case) -> tuple[bool, bool, bool, int]:
+        """When a case is launched in round one; cases alike keep their random order.
+
+        The control comes after what it would take the time from.
+        """
         in_sweep = self._plan.is_in_sweep(case) and case in self._plan.once
-        return case in self._plan.late, in_sweep, self._plan.size_px(case)
+        return case in self._plan.late, in_sweep, case.control, self._plan.size_px(case)
 
     def _further_round(self, launcher: Launcher, round_: int) -> bool:
         """Launch again what fits the budget; False where that is the end."""
@@ -155,7 +161,7 @@ class Harness:
         for position, case in enumerate(cases):
             if case.workload in leaderless or self._clock_s() + cost_s[case] > self._deadline_s:
                 left_out += 1
-                leaderless |= {case.workload} if case in self._plan.compared_with else set()
+                leaderless |= {case.workload} if case in self._plan.compared_with and not case.control else set()
                 continue
             self._progress.starting(self._title(case), *self._left(cases[position:], chosen, cost_s, round_))
             hung_s = max(MIN_HUNG_S, HUNG_FACTOR * (cost_s[case] + self._suite.measure_s))

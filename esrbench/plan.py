@@ -30,6 +30,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     late: frozenset[Case] = frozenset()  # known to be slow (software devices): launched last in round one
     once: frozenset[Case] = frozenset()  # never repeated: software devices, a sweep beside workloads
     candidates: Mapping[Target, tuple[Settings, ...]] = {}  # where a target has several settings: the default first
+    reference_s: Mapping[str, float] = {}  # workload id -> about how long its reference takes to draw, where known
     machine: Environment | None = None
 
     @property

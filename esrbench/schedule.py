@@ -38,6 +38,7 @@ def taking_part(
 ) -> tuple[Case, ...]:
     """The cases of a round after the first: the ``leaders``, with which others are compared, then the cheapest.
 
+    A control case comes last, and nothing waits for it: it tells the noise of what is there to be measured.
     Until :data:`MIN_ROUNDS` are done a case takes part only if all rounds up to there fit in ``left_s`` with it: the
     others then get theirs. After that a round of its own is enough, so that one too slow, or disturbed whenever it was
     launched, comes back as soon as there is room. On a workload whose leaders do not fit nothing is launched, nor are
@@ -46,8 +47,8 @@ def taking_part(
     rounds = max(1, MIN_ROUNDS - round_)
     chosen: list[Case] = []
     spent_s = 0.0
-    for case in sorted(cost_s, key=lambda case: (case not in leaders, cost_s[case])):
-        led_by = {leader for leader in leaders if leader.workload == case.workload and leader in cost_s}
+    for case in sorted(cost_s, key=lambda case: (case.control, case not in leaders, cost_s[case])):
+        led_by = {each for each in leaders if each.workload == case.workload and each in cost_s and not each.control}
         if spent_s + cost_s[case] * rounds <= left_s and (case in led_by or led_by <= set(chosen)):
             spent_s += cost_s[case] * rounds
             chosen.append(case)

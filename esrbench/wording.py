@@ -90,6 +90,12 @@ def seconds(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.3f}" if value < 1 else significant(value)
 
 
+def seconds_in_words(value: float) -> str:
+    """A duration to wait for: ``12 s``, ``2 min 5 s``."""
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
 def counted(count: int, noun: str) -> str:
     """``1 launch``, ``2 launches``."""
     plural = f"{noun}es" if noun.endswith(("ch", "s", "sh", "x")) else f"{noun}s"

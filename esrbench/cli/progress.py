@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from esrbench.cli.console import Console
 from esrbench.plan import Progress as RunProgress
 from esrbench.record import LaunchRecord, Samples, Status, is_software, title
+from esrbench.wording import seconds_in_words
 
 
 class Lines:
@@ -22,7 +23,7 @@ class Lines:
 
     def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
         """Say what starts, and how much is left."""
-        left = f", about {_duration(seconds_left)} left" if seconds_left is not None else ""
+        left = f", about {seconds_in_words(seconds_left)} left" if seconds_left is not None else ""
         self._say(f"{what} … ({launches_left} to go{left})")
 
     def finished(self, record: LaunchRecord) -> None:
@@ -48,7 +49,7 @@ class Bar:
 
     def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
         """Show what runs, how far the run is and how long it will take."""
-        left = f"about {_duration(seconds_left)} left" if seconds_left is not None else "first round"
+        left = f"about {seconds_in_words(seconds_left)} left" if seconds_left is not None else "first round"
         self._progress.update(
             self._task,
             description=what,
@@ -94,8 +95,3 @@ def _pace(samples: Samples) -> str:
     if not samples.tile_ns:  # of a command
         return f"{statistics.median(samples.image_ns) / 1e6:.0f} ms a picture"
     return f"{statistics.median(samples.tile_ns) / 1e6:.0f} ms a tile"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -55,11 +55,13 @@ class Watcher:
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.said: list[str] = []
         self.left: list[tuple[int, float | None]] = []
         self.finished_: list[LaunchRecord] = []
 
     def starting(self, what: str, launches_left: int, seconds_left: float | None) -> None:
         assert launches_left > 0
+        self.said.append(what)
         self.left.append((launches_left, seconds_left))
 
     def finished(self, record: LaunchRecord) -> None:
@@ -95,6 +97,7 @@ class Stage:
     between_s: float = 0.0  # that pass between two launches, in no launch's time
     after_launch: Callable[[LaunchRecord], None] = lambda record: None
     before_picture: Callable[[LaunchRecord], None] = lambda record: None
+    reference_s: Mapping[str, float] = field(default_factory=dict)
     limits_s: list[tuple[Target, int, float]] = field(default_factory=list)
     watcher: Watcher = field(default_factory=Watcher)
 
@@ -133,6 +136,7 @@ class Stage:
             late=of(self.late),
             once=of(self.once) | (self._swept if self.swept_once else frozenset()),
             candidates={target: tuple(each) for target, each in self.candidates.items()},
+            reference_s=self.reference_s,
         )
 
     def run(self, monkeypatch, writer: RunWriter | None = None, rounds: int | None = None) -> RunEnd | None:

@@ -107,6 +107,19 @@ def test_the_control_is_launched_in_every_round_and_tells_the_noise(stage):
     assert 0.9 < floor.low < floor.value < floor.high < 1.1
 
 
+def test_a_control_takes_no_time_from_a_case_that_is_there_to_be_measured(stage):
+    others = tuple(Target(f"fake@cpu{index}:fp32") for index in range(1, 7))
+    made = stage(lambda case, round_: 10.0, targets=(REFERENCE, *others), control=True, budget_s=65)
+    late = [launch.case for launch in made.recorded.launches if launch.status is Status.TIMEOUT]
+    assert late == [made.cases[-1]]
+    assert late[0].control
+
+
+def test_the_reference_is_drawn_with_its_estimate_and_its_bound_in_sight(stage):
+    made = stage(lambda case, round_: 5.0, targets=(REFERENCE, FAST), reference_s={"t48b1": 130.0}, timeout_s=240)
+    assert made.watcher.said[0] == f"{REFERENCE} draws the reference, about 2 min 10 s, at most 4 min 0 s"
+
+
 def test_rounds_end_once_every_interval_is_as_narrow_as_was_asked(stage):
     random_ = random.Random(1)
 

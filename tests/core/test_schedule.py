@@ -80,6 +80,13 @@ def test_workloads_do_not_wait_for_each_others_reference():
     assert set(chosen) == {BASELINE, FAST}
 
 
+def test_a_control_is_dropped_first_and_nothing_waits_for_it():
+    control = Case(target=REFERENCE, workload="t64b1", control=True)
+    costs = {control: 4.0, BASELINE: 5.0, FAST: 6.0}
+    for left_s, chosen in ((45, {BASELINE, FAST, control}), (33, {BASELINE, FAST}), (14, set())):
+        assert set(schedule.taking_part(costs, left_s, 0, [BASELINE, control])) == chosen
+
+
 def test_nothing_is_repeated_when_no_time_is_left():
     assert part({FAST: 5.0}, left_s=-3) == set()
 
