@@ -5,17 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from esrbench.among import ratios_apart
 from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.compare import instruction_sets, machine_name
-from esrbench.likeness import Difference, differences
-from esrbench.ratio import Ratio
+from esrbench.comparison import compare_runs
+from esrbench.errors import UsageError
+from esrbench.likeness import Aspect, Difference, differences
+from esrbench.pairing import pairs_of
 from esrbench.record import Case, Workload
-from esrbench.run_cases import noise_floor, throughput_by_round, workload_of
+from esrbench.run_cases import workload_of
 from esrbench.store import Run
 from esrbench.target import Target
-from esrbench.verdict import Bar, Judgement, judge
+from esrbench.verdict import Judgement
 
 
 class Point(Value, frozen=True, kw_only=True):
@@ -82,23 +83,19 @@ def _history(runs: Sequence[Run], names: Mapping[str, int]) -> History:
     before = [None, *runs[:-1]]
     found = [_series(runs, key) for key in dict.fromkeys(key for run in runs for key in _keys(run))]
     found = sorted((each for each in found if _last(each) is not None), key=_rank)
-    changes = judge(_changes(runs, found), _bar(runs[-2:]))
+    changes = _changes(*runs[-2:])
     facts = runs[-1].record.environment
     name = machine_name(facts)
     return History(
         machine=name if names[name] == 1 else f"{name} ({instruction_sets(facts)})",
         visits=tuple(_visit(run, previous) for run, previous in zip(runs, before, strict=True)),
         series=tuple(
-            msgspec.structs.replace(each, change=change if change.ratio else None)
-            for each, change in zip(found, changes, strict=True)
+            msgspec.structs.replace(each, change=changes.get(_series_key(each)))
+            if each.points[-1].continues and each.points[-1].at == len(runs) - 1
+            else each
+            for each in found
         ),
     )
-
-
-def _bar(runs: Iterable[Run]) -> Bar:
-    """No smaller difference is claimed than either run's control case differed from itself."""
-    floors = [floor.size for run in runs if (floor := noise_floor(run))]
-    return Bar(noise=max(floors, default=0.0))
 
 
 def _visit(run: Run, previous: Run | None) -> Visit:
@@ -144,18 +141,15 @@ def _series(runs: Sequence[Run], key: Key) -> Series:
     )
 
 
-def _changes(runs: Sequence[Run], found: Sequence[Series]) -> list[Ratio | None]:
-    """The newest run's speed over that of the run before: two runs, one after the other, so never paired."""
-    continued = [each for each in found if each.points[-1].continues and each.points[-1].at == len(runs) - 1]
-    base, head = ([_speeds(run, each) for each in continued] for run in runs[-2:])
-    ratios = dict(zip(map(_series_key, continued), ratios_apart(base, head), strict=True))
-    return [ratios.get(_series_key(each)) for each in found]
-
-
-def _speeds(run: Run, series: Series) -> dict[int, float]:
-    """Round → megapixels a second."""
-    row = next(row for row in summarise(run) if _key(run, row) == _series_key(series))
-    return throughput_by_round(run, Case(target=row.target, workload=row.workload))
+def _changes(base: Run, head: Run) -> dict[Key, Judgement]:
+    """What `esrbench compare` says of the two newest runs, whatever they differ in: that is told beside it."""
+    try:
+        rows = compare_runs(base, head, allowed=Aspect).rows
+    except UsageError:  # no case in common
+        return {}
+    judged = {pair.head: row.judgement for pair, row in zip(pairs_of(base, head), rows, strict=True) if row.judgement}
+    keys = ((_key(head, row), Case(target=row.target, workload=row.workload)) for row in summarise(head))
+    return {key: judgement for key, case in keys if (judgement := judged.get(case))}
 
 
 def _point(at: int, row: CaseSummary, *, continues: bool) -> Point:

@@ -32,9 +32,11 @@ def history_md(history: History) -> list[str]:
 def notes(history: History) -> Iterator[str]:
     """What changed between the runs, and how far the last change can be trusted."""
     yield from changes(history)
-    compared = sum(series.change is not None for series in history.series)
-    if compared:
-        yield f"The last change is of two runs, one after the other. {caveat(compared)}"
+    ratios = [series.change.ratio for series in history.series if series.change and series.change.ratio]
+    if any(ratio.paired for ratio in ratios):
+        yield "The last two runs took turns: launches of the same round are compared."
+    elif ratios:
+        yield f"The last change is of two runs, one after the other. {caveat(len(ratios))}"
 
 
 def changes(history: History) -> Iterator[str]:

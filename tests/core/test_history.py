@@ -14,6 +14,7 @@ import esrbench.cli.report  # noqa: F401  (registers the command)
 from esrbench.cli import app
 from esrbench.codec import encode
 from esrbench.compare import machine_name
+from esrbench.comparison import compare_runs
 from esrbench.errors import RecordError
 from esrbench.history import History, Series, histories
 from esrbench.record import Case, Status
@@ -33,7 +34,7 @@ def made(tmp_path: Path, day: int, seconds: dict[str, list[float]], **fields: ob
     """A run of that day, on disk with these fields of its record."""
     extra = [failed(FAST, Status.CRASHED, "SIGSEGV")] if FAST not in seconds else []
     run = changed(
-        run_of(tmp_path / f"day{day}", seconds, extra=extra),
+        run_of(tmp_path / f"day{day}", seconds, extra=extra, from_minute=day * 1440),
         created_at=f"2026-01-{day:02d}T10:00:00+00:00",
         **fields,
     )
@@ -56,13 +57,34 @@ def test_runs_are_ordered_by_their_dates_and_joined_where_they_measured_the_same
     assert [point.continues for point in points] == [False, True]
 
 
-def test_the_newest_run_is_judged_against_the_one_before_and_never_paired(tmp_path: Path) -> None:
+def test_the_newest_run_is_judged_against_the_one_before_and_not_paired_where_they_took_no_turns(
+    tmp_path: Path,
+) -> None:
     days = [made(tmp_path, day, {TORCH: scaled(QUIET, factor)}) for day, factor in ((1, 9.0), (2, 1.0), (3, 1.1))]
     change = series_of(histories(days)[0], TORCH).change
     assert change is not None
     assert change.ratio is not None
     assert (change.verdict, change.ratio.paired) == (Verdict.SLOWER, False)
     assert change.ratio.value == pytest.approx(1 / 1.1, rel=1e-3)
+
+
+@pytest.mark.parametrize("from_minute", [0.5, 600])
+def test_report_and_compare_give_two_runs_the_same_verdicts(tmp_path: Path, from_minute: float) -> None:
+    drift = [1.0, 1.2, 1.5, 1.1, 0.9, 1.3, 1.4, 1.0]
+    factors = {TORCH: 1.0, FAST: 1.1, "ncnn@cpu:fp32": 1.0, "torch@cpu:bf16": 0.8}
+    before = {target: [a * b for a, b in zip(QUIET, drift, strict=True)] for target in factors}
+    after = {target: scaled(times, factors[target]) for target, times in before.items()}
+    base = run_of(tmp_path / "base", before)
+    head = run_of(tmp_path / "head", after, from_minute=from_minute)
+    (history,) = histories([base, head])
+    compared = {row.name: row.judgement for row in compare_runs(base, head).rows}
+    assert {str(series.target): series.change for series in history.series} == compared
+    told = " ".join(notes(history))
+    if from_minute < 1:
+        assert compared[FAST].verdict is Verdict.SLOWER  # the drift cancels within rounds alone
+        assert "took turns" in told
+    else:
+        assert "one after the other" in told
 
 
 @pytest.mark.parametrize(
