@@ -1,7 +1,11 @@
 """What a case's launches say together: one row a case, from records alone.
 
-A speed belongs to a case whose launches all ended ``ok``; any other case has its status, its reason and, where its
-picture was compared, its fidelity, but no rank and no speed. What was not measured is None, never 0.
+A speed belongs to a case whose launches all ended ``ok`` and agree well enough to tell one
+(:attr:`esrbench.stats.Estimate.is_known`); any other case has its status, its reason and, where its picture was
+compared, its fidelity, but no rank and no speed. What was not measured, or is not known, is None, never 0.
+
+Speeds, times and energy of a row are all of the same launches (:func:`esrbench.run_cases.judged_launches`); memory is
+the largest and fidelity the worst of all its launches.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,16 +13,17 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from esrbench.codec import Value
-from esrbench.efficiency import efficiency, joules_per_mpix
+from esrbench.efficiency import efficiency, joules_per_mpix, output_mpix
 from esrbench.fidelity import psnr_db
-from esrbench.ratio import paired_ratio
 from esrbench.record import Case, LaunchRecord, Samples, Status, Workload, is_software
 from esrbench.roofline import Bound
-from esrbench.run_cases import launches_of, reference_case, throughput_by_round, workload_of
+from esrbench.rounds import Boundary, level, seconds_by_round, speed_ratio
+from esrbench.run_cases import judged_launches, launches_of, reference_case, workload_of
 from esrbench.runner import DeviceType
-from esrbench.stats import Estimate, estimate, median, percentile
+from esrbench.stats import Estimate, median, percentile
 from esrbench.store import Run
 from esrbench.target import Target
+from esrbench.wording import counted, significant
 
 SEVERITY = (
     Status.OK,
@@ -51,18 +56,18 @@ class CaseSummary(Value, frozen=True, kw_only=True):
     rounds: int = 0  # rounds with a launch that ended ok
     is_reference: bool = False
     sweep: bool = False  # its workload is one of a sweep's
-    latency_ms: float | None = None  # one tile, host to host, whatever the batch: median of the launches' medians
+    latency_ms: float | None = None  # one tile, host to host, whatever the batch: centre of the rounds
     latency_p90_ms: float | None = None  # over all launches' tiles; None where they are too few
     latency_p99_ms: float | None = None
     throughput_mpix_s: float | None = None  # output pixels / time of a pass through the plan: centre of the rounds
     throughput_low: float | None = None
     throughput_high: float | None = None
-    speedup: float | None = None  # throughput over the reference's, paired within rounds
+    speedup: float | None = None  # throughput over the reference's, paired within rounds; None: not known
     speedup_low: float | None = None
     speedup_high: float | None = None
     peak_ram_mb: float | None = None  # largest of the launches
     device_memory_mb: float | None = None
-    load_s: float | None = None  # medians of the launches
+    load_s: float | None = None  # medians of the same launches
     first_tile_s: float | None = None
     cold_s: float | None = None
     start_s: float | None = None  # of a command, and in its throughput: a call on a picture of next to no pixels
@@ -96,8 +101,15 @@ class CaseSummary(Value, frozen=True, kw_only=True):
         return f"{self.target} (software)" if self.is_software else str(self.target)
 
     @property
+    def speed_unknown(self) -> bool:
+        """Whether its launches ended ok and disagree so far that they tell no speed."""
+        return self.throughput_mpix_s is None and self.throughput_low is not None
+
+    @property
     def status_word(self) -> str:
         """The status in words; ``not run`` where there was no launch."""
+        if self.speed_unknown:
+            return "speed not known"
         return self.status.value.replace("_", " ") if self.status else "not run"
 
 
@@ -117,13 +129,13 @@ def in_brief(ranked: Sequence[CaseSummary]) -> list[CaseSummary]:
 
 
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
-    """Fastest first, then what has no rank: the most misleading status first, what never ran last."""
+    """Fastest first, then what has no rank: unknown speeds, the most misleading status, at last what never ran."""
     return sorted(rows, key=_rank)
 
 
-def _rank(row: CaseSummary) -> tuple[bool, float, int, str, str]:
+def _rank(row: CaseSummary) -> tuple[bool, bool, float, int, str, str]:
     severity = SEVERITY.index(row.status) if row.status else -1
-    return (not row.ranked, -(row.throughput_mpix_s or 0), -severity, row.target, row.workload)
+    return (not row.ranked, not row.speed_unknown, -(row.throughput_mpix_s or 0), -severity, row.target, row.workload)
 
 
 def _summary(run: Run, case: Case) -> CaseSummary:
@@ -145,10 +157,11 @@ def _summary(run: Run, case: Case) -> CaseSummary:
     row = _with_fidelity(_with_device(row, launches), launches)
     if status is not Status.OK:
         return row
-    row = _with_costs(_with_speed(row, run, case), launches)
+    judged = judged_launches(run, case)
+    row = _with_costs(_with_speed(row, run, case, judged), launches, judged)
     if row.start_s is not None:  # a command: its windows, and so its arithmetic, are its own
         return row
-    return _with_efficiency(row, run, workload, launches)
+    return _with_efficiency(row, run, workload, judged)
 
 
 def _with_fitting_size(row: CaseSummary, rows: Sequence[CaseSummary]) -> CaseSummary:
@@ -195,25 +208,60 @@ def _with_fidelity(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSu
     )
 
 
-def _with_speed(row: CaseSummary, run: Run, case: Case) -> CaseSummary:
-    by_round = throughput_by_round(run, case)
-    throughput = estimate(list(by_round.values()))
-    speedup = paired_ratio(throughput_by_round(run, reference_case(run, case.workload)), by_round)
-    samples = _samples(launches_of(run, case))
-    tiles_ns = [ns for sample in samples for ns in sample.tile_ns]
+def _with_speed(row: CaseSummary, run: Run, case: Case, launches: Sequence[LaunchRecord]) -> CaseSummary:
+    """Its speed over ``launches``; none where these disagree too far."""
+    seconds = level(launches, case)
+    if seconds is None:
+        return row
+    throughput = _inverse(seconds, output_mpix(run.record, workload_of(run, case)))
+    speedup = None if row.is_reference else _speedup(run, case, seconds)
+    row = msgspec.structs.replace(row, **_interval("throughput", throughput), **_interval("speedup", speedup))
+    if not throughput.is_known and not (speedup is not None and speedup.is_known and speedup.rounds > 1):
+        return msgspec.structs.replace(row, **_disagreement(launches, case))
+    latency = level(launches, case, Boundary.TILE)
+    tiles_ns = [ns for sample in _samples(launches) for ns in sample.tile_ns]
     return msgspec.structs.replace(
         row,
-        latency_ms=_scaled(median([ns for sample in samples if (ns := median(sample.tile_ns))]), 1e-6),
+        throughput_mpix_s=throughput.value,
+        speedup=1.0 if row.is_reference else speedup.value if speedup and speedup.is_known else None,
+        latency_ms=_scaled(latency.value if latency else None, 1e3),
         latency_p90_ms=_scaled(percentile(tiles_ns, 90), 1e-6),
         latency_p99_ms=_scaled(percentile(tiles_ns, 99), 1e-6),
-        **_interval("throughput", "throughput_mpix_s", throughput),
-        **({} if row.is_reference else _interval("speedup", "speedup", speedup)),
-        **({"speedup": 1.0} if row.is_reference and throughput else {}),
     )
 
 
-def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSummary:
-    samples = _samples(launches)
+def _speedup(run: Run, case: Case, seconds: Estimate) -> Estimate | None:
+    """The ratio to the reference over the case's own rounds; of centres, without an interval, where they share none.
+
+    So it is where the reference was launched once, or in other rounds: the ratio then is that of the two levels.
+    """
+    reference = reference_case(run, case.workload)
+    paired = speed_ratio(run.launches, reference, case)
+    if paired is not None and paired.rounds == seconds.rounds:
+        return paired
+    other = level(run.launches, reference)
+    return Estimate(value=other.value / seconds.value, rounds=1) if other and other.is_known else None
+
+
+def _inverse(seconds: Estimate, mpix: float) -> Estimate:
+    """The throughput of a time: its interval turns round."""
+    low, high = (None if end is None else mpix / end for end in (seconds.high, seconds.low))
+    return Estimate(value=mpix / seconds.value, low=low, high=high, rounds=seconds.rounds)
+
+
+def _disagreement(launches: Sequence[LaunchRecord], case: Case) -> dict[str, str]:
+    """Why no speed is known, and what to do."""
+    seconds = seconds_by_round(launches, case).values()
+    found = f"a pass took {significant(min(seconds) * 1e3)} to {significant(max(seconds) * 1e3)} ms"
+    return {
+        "reason": f"{found} in {counted(len(seconds), 'round')}, which disagree too far to tell a speed",
+        "remedy": "measure again on a quiet machine, with more rounds",
+    }
+
+
+def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord], judged: Sequence[LaunchRecord]) -> CaseSummary:
+    """Peaks of all launches, times of those that the speed is of."""
+    samples = _samples(judged)
     shapes = [sample.new_shape for sample in samples if sample.new_shape]
     memories = [launch.memory for launch in launches if launch.memory]
     return msgspec.structs.replace(
@@ -247,11 +295,9 @@ def _samples(launches: Sequence[LaunchRecord]) -> list[Samples]:
     return [launch.samples for launch in launches if launch.samples]
 
 
-def _interval(stem: str, name: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """The three fields of an estimate: none at all where there is none."""
-    if estimate is None:
-        return {}
-    return {name: estimate.value, f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
+def _interval(stem: str, estimate: Estimate | None) -> dict[str, float | None]:
+    """The two ends of an estimate's interval; none at all where there is none."""
+    return {} if estimate is None else {f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
 
 
 def _known(values: Iterable[int | None]) -> list[int]:

@@ -6,7 +6,7 @@ from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.fidelity import SAME_PICTURE_DB
 from esrbench.ratio import Ratio
 from esrbench.record import Case, Environment
-from esrbench.rounds import speed_ratio
+from esrbench.run_cases import ratio_of
 from esrbench.store import Run
 from esrbench.target import Precision, Target
 from esrbench.wording import counted, decibel, gigabytes, interval, significant, times
@@ -22,15 +22,17 @@ def answer(run: Run) -> str:
 
     Targets stand in backticks, as in Markdown.
     """
-    rows = [row for row in ranking(summarise(run)) if row.ranked]
+    every = ranking(summarise(run))
+    rows = [row for row in every if row.ranked]
     machine = f"On this machine ({machine_name(run.record.environment)})"
     if not rows:
-        return f"{machine} nothing could be measured: {_why_nothing(run)}.{_cut_short(run)}"
+        return f"{machine} {_why_nothing(run, every)}.{_cut_short(run)}"
     # A software device is there for correctness; it is in the table, never in the headline while anything else ran.
     rows = [row for row in rows if not row.is_software] or rows
     rows = [row for row in rows if not row.sweep] or rows  # of other pictures, and launched once
     best, *others = sorted(rows, key=_is_trade)  # fastest first, among equals: the sort is stable
-    return f"{machine}{_where(run, best)} {_headline(run, best, others)}.{_cut_short(run)}"
+    unknown = _unknown([row for row in every if row.speed_unknown and not row.sweep])
+    return f"{machine}{_where(run, best)} {_headline(run, best, others)}.{unknown}{_cut_short(run)}"
 
 
 def machine_name(environment: Environment) -> str:
@@ -50,20 +52,25 @@ def _headline(run: Run, best: CaseSummary, others: list[CaseSummary]) -> str:
     if best.is_reference:
         return _nothing_faster(best, same) + _faster_trade(best, beside)
     sentence = f"`{best.label}` {_speed(run, best)}, {_picture(best)}{_memory(best)}"
-    level = _level(run, best, same) + _full_precision(run, best, same)
+    level = _level(run, best, same) + _full_precision(run, best, [row for row in others if not _is_trade(row)])
     return sentence + _upstream(run, best, same) + level + _faster_trade(best, beside)
 
 
 def _speed(run: Run, best: CaseSummary) -> str:
     reference = run.record.reference
     if best.speedup is None:
-        return f"is the fastest measured, at {_throughput(best)} (no speed-up: `{reference}` was not measured)"
+        return f"is the fastest measured, at {_throughput(best)} (no speed-up: {_no_speedup(best, reference)})"
     if best.speedup_low is None or best.speedup_high is None:
         return f"is {times(best.speedup)} as fast as `{reference}` (one launch, no interval)"
     found = f"({interval(best.speedup_low, best.speedup_high)})"
     if best.speedup_low <= 1:
         return f"is the fastest measured, but not clearly faster than `{reference}`: {times(best.speedup)} {found}"
     return f"is {times(best.speedup)} as fast as `{reference}` {found}"
+
+
+def _no_speedup(best: CaseSummary, reference: Target) -> str:
+    found = interval(best.speedup_low, best.speedup_high)
+    return f"`{reference}` was not measured" if found is None else f"that over `{reference}` is not known, {found}"
 
 
 def _nothing_faster(best: CaseSummary, others: list[CaseSummary]) -> str:
@@ -120,15 +127,13 @@ def _is_upstream(target: Target) -> bool:
 def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
     """Name those that the run cannot tell from the best."""
     level = [row for row in beside if _is_level(run, row, best)]
-    if not level:
-        return ""
-    return f"; {_listed(level)} {'is' if len(level) == 1 else 'are'} level with it within the noise"
+    return f"; it is not clearly ahead of {_listed(level)}" if level else ""
 
 
 def _is_level(run: Run, row: CaseSummary, best: CaseSummary) -> bool:
-    """Whether ``row`` may be as fast as ``best``, for all that the rounds of both can tell."""
+    """Whether ``row`` may be as fast as ``best``; not where their rounds tell nothing."""
     ratio = None if row.is_reference else _paired(run, row, best)
-    return ratio is not None and ratio.low is not None and ratio.low <= 1
+    return ratio is not None and ratio.is_known and ratio.low is not None and ratio.low <= 1
 
 
 def _listed(rows: list[CaseSummary]) -> str:
@@ -139,7 +144,7 @@ def _listed(rows: list[CaseSummary]) -> str:
 
 def _paired(run: Run, base: CaseSummary, head: CaseSummary) -> Ratio | None:
     base_case, head_case = (Case(target=row.target, workload=row.workload) for row in (base, head))
-    return speed_ratio(run.launches, base_case, head_case)
+    return ratio_of(run, base_case, head_case)
 
 
 def _faster_trade(best: CaseSummary, beside: list[CaseSummary]) -> str:
@@ -156,11 +161,12 @@ def _full_precision(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> s
     if best.target.precision is Precision.FP32 or not rows:
         return ""
     full, *others = rows
+    where = "" if full.workload == best.workload else _where(run, full).rstrip(",")
     if full.is_reference:
-        return f"; at full precision nothing measured is faster than `{full.label}`"
-    level = [row for row in others if _is_level(run, row, full)]
+        return f"; at full precision nothing measured is faster than `{full.label}`{where}"
+    level = [row for row in others if row.workload == full.workload and _is_level(run, row, full)]
     doubt = f", not clearly ahead of {_listed(level)}" if level else ""
-    return f"; the fastest at full precision is {_named(full)}{doubt}"
+    return f"; the fastest at full precision is {_named(full)}{where}{doubt}"
 
 
 def _named(row: CaseSummary) -> str:
@@ -178,15 +184,30 @@ def _where(run: Run, best: CaseSummary) -> str:
     return f", with tiles of {best.tile_px} px{batch},"
 
 
-def _why_nothing(run: Run) -> str:
+def _why_nothing(run: Run, rows: list[CaseSummary]) -> str:
     if not run.launches:
-        return "no launch was finished"
-    counts = Counter(row.status_word for row in summarise(run))
-    return ", ".join(f"{word} {count}×" for word, count in counts.most_common())
+        return "nothing could be measured: no launch was finished"
+    counts = ", ".join(f"{word} {count}×" for word, count in Counter(row.status_word for row in rows).most_common())
+    if any(row.speed_unknown for row in rows):
+        return f"no speed is known, as the rounds of each target disagree: {counts}"
+    return f"nothing could be measured: {counts}"
+
+
+def _unknown(rows: list[CaseSummary]) -> str:
+    """The warning that stands wherever the answer does: of these no speed is known."""
+    if not rows:
+        return ""
+    firsts = list({row.label: row for row in rows}.values())
+    return f" Not known is the speed of {_listed(firsts)}, whose rounds disagree."
 
 
 def _cut_short(run: Run) -> str:
+    """What a run without an end lacks."""
     if run.end is not None:
         return ""
-    begun = len({launch.case for launch in run.launches})
-    return f" The run was cut short: {begun} of its {counted(len(run.record.cases), 'case')} were reached."
+    missing = len(run.record.cases) - len({launch.case for launch in run.launches})
+    if missing:
+        of = counted(len(run.record.cases), "case")
+        return f" The run was cut short: {missing} of its {of} {'was' if missing == 1 else 'were'} not reached."
+    last = max((launch.round for launch in run.launches), default=0) + 1
+    return f" The run was cut short or paused in round {last}: every case was reached, further rounds are missing."

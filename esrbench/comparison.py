@@ -153,9 +153,9 @@ def _speeds(run: Run, cases: Iterable[Case | None], boundary: Boundary) -> list[
 
 
 def _presence(base: Side, head: Side) -> Presence:
-    if base.level is None:
-        return Presence.NEITHER if head.level is None else Presence.APPEARED
-    if head.level is not None:
+    if not base.is_measured:
+        return Presence.APPEARED if head.is_measured else Presence.NEITHER
+    if head.is_measured:
         return Presence.BOTH
     return Presence.WRONG if head.status is Status.WRONG else Presence.VANISHED
 

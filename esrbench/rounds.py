@@ -34,6 +34,18 @@ def seconds_by_round(
     }
 
 
+def rounds_of(launches: Iterable[LaunchRecord], case: Case, reference: Target) -> frozenset[int]:
+    """The rounds that every number of a case is made of.
+
+    Those that it shares with the reference, where there are two or more; else its own: a reference that is launched
+    once, in a suite for devices, says nothing of how far the case's rounds lie apart.
+    """
+    found = tuple(launches)
+    own = seconds_by_round(found, case).keys()
+    shared = own & seconds_by_round(found, Case(target=reference, workload=case.workload)).keys()
+    return frozenset(shared if len(shared) > 1 else own)
+
+
 def level(launches: Iterable[LaunchRecord], case: Case, boundary: Boundary = Boundary.IMAGE) -> Estimate | None:
     """The case's time in seconds, and its interval: the machine's drift between rounds is in it."""
     return estimate(list(seconds_by_round(launches, case, boundary).values()))
@@ -58,10 +70,7 @@ def wide(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Tar
 
 
 def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:
-    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level.
-
-    A reference that is launched once, in a suite for devices, says nothing of how far the case's rounds lie apart.
-    """
+    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level."""
     compared_with = Case(target=reference, workload=case.workload)
     ratio = None if case == compared_with else speed_ratio(launches, compared_with, case)
     return ratio if ratio is not None and ratio.rounds > 1 else level(launches, case)

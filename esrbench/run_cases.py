@@ -1,15 +1,21 @@
 """What a run holds of a case: its launches, its workload, its speed in each round, and what that is compared with."""
 
 from esrbench.efficiency import output_mpix
-from esrbench.ratio import Ratio
+from esrbench.ratio import Ratio, paired_ratio
 from esrbench.record import Case, LaunchRecord, Status, Workload
-from esrbench.rounds import Boundary, seconds_by_round, speed_ratio
+from esrbench.rounds import Boundary, rounds_of, seconds_by_round, speed_ratio
 from esrbench.store import Run
 
 
 def launches_of(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
     """The case's launches, in order."""
     return tuple(launch for launch in run.launches if launch.case == case)
+
+
+def judged_launches(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
+    """The launches that the case's numbers are made of: one a round of :func:`esrbench.rounds.rounds_of`."""
+    rounds = rounds_of(run.launches, case, run.record.reference)
+    return tuple(each for each in launches_of(run, case) if each.status is Status.OK and each.round in rounds)
 
 
 def workload_of(run: Run, case: Case) -> Workload:
@@ -29,6 +35,11 @@ def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
     """Round → output megapixels per second of the case's launch in it, over its median pass through the plan."""
     mpix = output_mpix(run.record, workload_of(run, case))
     return {round_: mpix / seconds for round_, seconds in seconds_by_round(run.launches, case).items()}
+
+
+def ratio_of(run: Run, base: Case, head: Case) -> Ratio | None:
+    """How many times as many pixels a second ``head`` finishes as ``base``, paired within rounds; on any workloads."""
+    return paired_ratio(throughput_by_round(run, base), throughput_by_round(run, head))
 
 
 def reference_case(run: Run, workload: str) -> Case:

@@ -6,7 +6,7 @@ from esrbench.case_summary import CaseSummary, summarise
 from esrbench.codec import Value
 from esrbench.record import Case, Status
 from esrbench.rounds import Boundary, level, seconds_by_round
-from esrbench.run_cases import launches_of, throughput_by_round
+from esrbench.run_cases import judged_launches, launches_of, throughput_by_round
 from esrbench.store import Run
 
 UNITS = {Boundary.IMAGE: "Mpix/s", Boundary.TILE: "ms", Boundary.COLD: "s"}
@@ -17,7 +17,8 @@ class Side(Value, frozen=True, kw_only=True):
 
     status: Status | None
     reason: str | None = None
-    level: float | None = None  # in the comparison's unit; None unless every launch ended ok
+    is_measured: bool = False  # every launch ended ok, with a time; its speed may still not be known
+    level: float | None = None  # in the comparison's unit; None where it is not known
     rounds: int = 0
     peak_ram_mb: float | None = None
     device_memory_mb: float | None = None
@@ -56,6 +57,7 @@ def _side(run: Run, case: Case, row: CaseSummary, boundary: Boundary) -> Side:
     return Side(
         status=row.status,
         reason=row.reason,
+        is_measured=row.ranked or row.speed_unknown,
         level=_level(run, case, row, boundary) if row.ranked else None,
         rounds=row.rounds,
         peak_ram_mb=row.peak_ram_mb,
@@ -69,7 +71,7 @@ def _side(run: Run, case: Case, row: CaseSummary, boundary: Boundary) -> Side:
 def _level(run: Run, case: Case, row: CaseSummary, boundary: Boundary) -> float | None:
     if boundary is Boundary.IMAGE:
         return row.throughput_mpix_s
-    found = level(run.launches, case, boundary)
+    found = level(judged_launches(run, case), case, boundary)
     if found is None:
         return None
     return found.value * 1e3 if boundary is Boundary.TILE else found.value

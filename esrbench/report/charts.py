@@ -53,8 +53,8 @@ CHARTS = (
     Chart(
         name="latency",
         title="Latency of one tile, milliseconds",
-        caption="Every timed tile of every launch is a dot, the box holds their middle half. The bar and the number "
-        "are the median of the launches' medians.",
+        caption="Every timed tile of the launches that the numbers are of is a dot, the box holds their middle half. "
+        "The bar and the number are the centre of the launches' medians.",
         draw=draw_latency,
         base_in=0.95,
         row_in=0.36,

@@ -34,6 +34,8 @@ def _speedup(row: CaseSummary) -> str:
     if row.is_reference and row.speedup is not None:
         return "reference"
     found = interval(row.speedup_low, row.speedup_high)
+    if row.speedup is None and found:
+        return f"not known ({found})"
     return f"{times(row.speedup)} ({found})" if found else times(row.speedup)
 
 
@@ -82,7 +84,7 @@ COLUMNS = (
     ),
     Column(
         head="latency ms",
-        meaning="one tile, host to host, median",
+        meaning="one tile, host to host, centre of the same rounds",
         text=lambda row: significant(row.latency_ms),
         value=lambda row: row.latency_ms,
         brief=True,

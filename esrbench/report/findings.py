@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from esrbench.advice import advice
-from esrbench.case_summary import CaseSummary
+from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.measure import MIN_STEADY_TILES
 from esrbench.record import NewShape, Warmup
 from esrbench.report.command_notes import command_notes
@@ -24,10 +24,6 @@ UNQUIET = 0.2
 
 WIDE = 2.0
 """Upper over lower end of an interval that is too wide to rank by: runtimes here differ by less than that."""
-
-
-HOPELESS = 10.0
-"""The same, of one that says nothing: two rounds that differ by a fifth have such an interval."""
 
 
 ABOVE_ROOF_PERCENT = 102.0
@@ -57,22 +53,15 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 
 
 def trust(run: Run) -> list[str]:
-    """What to know before any number: by how much the same thing differed from itself, and what disturbed the run."""
-    floor = _noise_floor(run)
-    return [
-        *([floor] if floor else []),
-        *environment_notes(run.record),
-        *thread_notes(run),
-        *tuning_notes(run),
-        *advice(run),
-    ]
+    """What to know before any number: how far noise reaches, which speeds it blurs, and what disturbed the run."""
+    notes = [note for note in (_noise_floor(run), _wide_intervals(ranking(summarise(run)))) if note]
+    return [*notes, *environment_notes(run.record), *thread_notes(run), *tuning_notes(run), *advice(run)]
 
 
 def noise_notes(run: Run, rows: Sequence[CaseSummary]) -> list[str]:
     """How far the numbers can be trusted, and what the run itself had to say."""
     notes = trust(run)
     notes += [note for workload in run.record.workloads if (note := _reference_noise(run, workload.id))]
-    notes += [note for row in rows if (note := _wide_interval(row))]
     notes += [note for note in (_above_roof(rows),) if note]
     rounds = {row.rounds for row in rows if row.ranked}
     if rounds and max(rounds) < 2:
@@ -98,7 +87,7 @@ def _noise_floor(run: Run) -> str | None:
     found = interval(floor.low, floor.high)
     if found is None or floor.low is None or floor.high is None:
         return f"{measured}{times(floor.value)} as fast as itself, in one round: how far noise reaches is not known."
-    if floor.high >= HOPELESS * floor.low:
+    if not floor.is_known:
         over = f"over {counted(floor.rounds, 'round')} that disagree: how far noise reaches is not known."
         return f"{measured}{times(floor.value)} as fast as itself, {over}"
     reach = max(floor.high - 1, 1 - floor.low)
@@ -196,15 +185,27 @@ def _above_roof(rows: Sequence[CaseSummary]) -> str | None:
     )
 
 
-def _wide_interval(row: CaseSummary) -> str | None:
-    low, high = row.throughput_low, row.throughput_high
-    if not row.ranked or low is None or high is None or high < WIDE * low:
+def _wide_intervals(rows: Sequence[CaseSummary]) -> str | None:
+    """Speeds that are known, but not well."""
+    several = len({row.workload for row in rows}) > 1
+    factors = {
+        f"{row.label} on {row.workload}" if several else row.label: factor
+        for row in rows
+        if row.ranked and (factor := _factor(row)) >= WIDE
+    }
+    if not factors:
         return None
-    known = f"is known to a factor of {high / low:.1f} only" if high < HOPELESS * low else "is not known at all"
+    named = ", ".join(f"{name} ({factor:.1f})" for name, factor in factors.items())
     return (
-        f"The rounds of {row.label} on {row.workload} disagree: its speed {known}. Something disturbed at least one "
-        "launch; measure again when the machine is quiet."
+        f"Speeds known to a factor only, that in brackets: {named}. Their rounds disagree, as something disturbed at "
+        "least one launch; measure again when the machine is quiet, with more rounds."
     )
+
+
+def _factor(row: CaseSummary) -> float:
+    """Upper over lower end of the better known of throughput and speed-up; 1 without an interval."""
+    ends = ((row.throughput_low, row.throughput_high), (row.speedup_low, row.speedup_high))
+    return min((high / low for low, high in ends if low is not None and high is not None), default=1.0)
 
 
 def _name(row: CaseSummary, rows: Sequence[CaseSummary]) -> str:

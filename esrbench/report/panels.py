@@ -11,7 +11,7 @@ from esrbench.case_summary import CaseSummary
 from esrbench.record import Case
 from esrbench.report.labels import Point, label_points
 from esrbench.report.palette import Theme, runtime_colours
-from esrbench.run_cases import launches_of
+from esrbench.run_cases import judged_launches
 from esrbench.store import Run
 from esrbench.target import Precision
 from esrbench.wording import megabytes, significant, times
@@ -142,13 +142,13 @@ def _colours(rows: Sequence[CaseSummary]) -> list[str]:
 
 
 def _tile_ms(run: Run, row: CaseSummary) -> list[float]:
-    launches = launches_of(run, Case(target=row.target, workload=row.workload))
+    launches = judged_launches(run, Case(target=row.target, workload=row.workload))
     return [ns / 1e6 for launch in launches if launch.samples for ns in launch.samples.tile_ns]
 
 
 def _settling(run: Run, row: CaseSummary) -> list[float]:
     """The first tile and the warm-up's, over the launch's median tile in the timed loop; medians of the launches."""
-    launches = launches_of(run, Case(target=row.target, workload=row.workload))
+    launches = judged_launches(run, Case(target=row.target, workload=row.workload))
     ratios: list[list[float]] = []
     for samples in (launch.samples for launch in launches if launch.samples):
         if samples.first_tile_ns is None or not samples.tile_ns:  # a command: it has no tiles

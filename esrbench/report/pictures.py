@@ -11,7 +11,7 @@ from PIL import Image
 
 from esrbench import images
 from esrbench.case_summary import CaseSummary
-from esrbench.record import Case, Fidelity, Workload
+from esrbench.record import Case, Fidelity, Status, Workload
 from esrbench.run_cases import launches_of
 from esrbench.store import Run
 
@@ -74,7 +74,7 @@ def workload_pictures(run: Run, workload: Workload, rows: Sequence[CaseSummary])
         for row in rows
         if row.workload == workload.id and (path := run.picture(Case(target=row.target, workload=row.workload)))
     }
-    gain = _gain([_worst(pixels, reference) for row, pixels in outputs.items() if row.ranked])
+    gain = _gain([_worst(pixels, reference) for row, pixels in outputs.items() if row.status is Status.OK])
     return WorkloadPictures(
         workload=workload,
         input=data_uri(_cut(images.read_own(input_path).rgb, window, 1)),
@@ -120,7 +120,7 @@ def _worst(output: Pixels, reference: Pixels) -> int | None:
 
 
 def _gain(worst: Sequence[int | None]) -> int:
-    """The largest power of two at which no ranked target's difference saturates, so that they can be compared."""
+    """The largest power of two at which no right picture's difference saturates, so that they can be compared."""
     largest = max((steps for steps in worst if steps is not None), default=0)
     gain = MAX_GAIN
     while gain > 1 and largest * gain > 255:

@@ -83,7 +83,14 @@ def _section(run: Run, *, titled: bool) -> str:
     lines += budget_md(run)
     found = gaps(rows)
     if found:
-        lines += ["<details><summary>Not measured, and why</summary>", "", *map(_gap, found), "", "</details>", ""]
+        lines += [
+            "<details><summary>Not measured or not known, and why</summary>",
+            "",
+            *map(_gap, found),
+            "",
+            "</details>",
+            "",
+        ]
     record = run.record
     facts = (record.model.name, machine_name(record.environment), record.environment.os, record.created_at)
     lines.append(

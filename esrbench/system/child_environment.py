@@ -16,12 +16,6 @@ OWN_PREFIX = "ESRBENCH_"
 KEPT_VARIABLE = "ESRBENCH_KEPT_VARIABLES"
 """Names, separated by commas, that :func:`withdraw_steering` leaves alone; set in children to what was asked for."""
 
-STATED = {"ORT_DISABLE_TELEMETRY": "1"}
-"""Set in every child. A telemetry client starts within ONNX Runtime 1.31 otherwise, also while it is measured, and
-leaves a file ``.ses`` in the folder for temporary files."""
-
-TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
-
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Every pool that reads its size from the environment gets the run's thread budget."""
 
@@ -65,15 +59,12 @@ STEERING_PREFIXES = tuple(
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def child_environment(threads: int, temp: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables of a child: the allowed ones, those ``asked`` for, and the thread budget.
-
-    What libraries write to the system's folder for temporary files goes to ``temp``.
-    """
+def child_environment(threads: int, asked: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the variables of a child: the allowed ones, those ``asked`` for, and the thread budget."""
     allowed = {name: value for name, value in os.environ.items() if _passes(name)}
     wanted = dict(asked or {})
-    set_here = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict.fromkeys(TEMP_VARIABLES, temp)
-    return allowed | STATED | wanted | set_here | {KEPT_VARIABLE: ",".join(wanted)}
+    budget = dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return allowed | wanted | budget | {KEPT_VARIABLE: ",".join(wanted)}
 
 
 def recorded() -> dict[str, str]:
@@ -94,8 +85,6 @@ def withdraw_steering() -> None:
     kept = {*THREAD_VARIABLES, *os.environ.get(KEPT_VARIABLE, "").split(",")}
     for name in [name for name in os.environ if _steers(name) and name not in kept]:
         del os.environ[name]
-    for name, value in STATED.items():
-        os.environ.setdefault(name, value)
 
 
 def parsed(texts: Iterable[str]) -> dict[str, str]:
@@ -136,7 +125,7 @@ def _passes(name: str) -> bool:
 
 
 def _steers(name: str) -> bool:
-    return not _passes(name) and name not in STATED and name.startswith(STEERING_PREFIXES)
+    return not _passes(name) and name.startswith(STEERING_PREFIXES)
 
 
 def _readable(text: str) -> str:

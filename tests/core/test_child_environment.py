@@ -2,7 +2,6 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -78,22 +77,6 @@ def test_a_variable_that_is_asked_for_reaches_a_launch_and_its_runner(steered, t
         monkeypatch.setenv(name, value)
     child_environment.withdraw_steering()
     assert os.environ["OMP_PROC_BIND"] == "close"
-
-
-def test_temporary_files_of_a_child_go_with_it(tmp_path):
-    code = "import tempfile; open(tempfile.mkdtemp() + '/left', 'w'); print(tempfile.gettempdir())"
-    process.run([sys.executable, "-c", code], stdin=b"", log=tmp_path / "log", threads=1, timeout_s=30)
-    used = Path((tmp_path / "log").read_text().strip())
-    assert used.parent == tmp_path
-    assert list(tmp_path.iterdir()) == [tmp_path / "log"]
-
-
-def test_the_telemetry_of_onnxruntime_is_off_in_children_and_where_a_runner_is_loaded(tmp_path, monkeypatch):
-    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "")  # so that the variable is put back after the test
-    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
-    assert environment_of_a_child(tmp_path / "log")["ORT_DISABLE_TELEMETRY"] == "1"
-    child_environment.withdraw_steering()
-    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_what_is_dropped_is_named_where_it_is_known_to_steer(steered):

@@ -1,17 +1,26 @@
 """Rows and answers from made-up runs, against numbers worked out by hand."""
 
+import csv
+import io
 import math
 from pathlib import Path
 
 import pytest
 from recorded import TORCH, failed, fidelity, launch, memory, placement, samples, workload, write_run
+from rich.console import Console
 
 from esrbench.compare import CaseSummary, answer, ranking, summarise
+from esrbench.comparison import compare_within
+from esrbench.frontier import spots
+from esrbench.pairing import Axis
 from esrbench.record import Case, LaunchRecord, Status
-from esrbench.report.findings import noise_notes
+from esrbench.report import terminal_table
+from esrbench.report.page import page
+from esrbench.report.summary import summary_csv, summary_md
 from esrbench.runner import DeviceType
-from esrbench.store import Run
+from esrbench.store import Run, read_run
 from esrbench.target import Target
+from esrbench.verdict import Verdict
 
 FAST = "openvino@cpu:bf16"
 FULL = "ncnn@cpu:fp32"
@@ -172,7 +181,7 @@ def test_the_answer_says_when_there_is_no_interval(tmp_path: Path) -> None:
 
 def test_the_answer_does_not_call_noise_a_speedup(tmp_path: Path) -> None:
     launches = [*rounds_of(TORCH, [1.0, 1.0, 1.0]), *rounds_of(FULL, [0.7, 1.2, 0.9])]
-    assert "not clearly faster than `torch@cpu:fp32`: 1.10×" in answer(write_run(tmp_path / "run", launches))
+    assert "not clearly faster than `torch@cpu:fp32`: 1.11×" in answer(write_run(tmp_path / "run", launches))
 
 
 def test_the_answer_names_a_runner_up_that_the_run_cannot_tell_from_the_best(tmp_path: Path) -> None:
@@ -181,32 +190,96 @@ def test_the_answer_names_a_runner_up_that_the_run_cannot_tell_from_the_best(tmp
         *rounds_of(FAST, [0.5, 0.52, 0.51]),
         *rounds_of("torch@cpu:bf16", [0.52, 0.51, 0.51]),
     ]
-    assert "`torch@cpu:bf16` is level with it within the noise" in answer(write_run(tmp_path / "run", launches))
+    assert "; it is not clearly ahead of `torch@cpu:bf16`;" in answer(write_run(tmp_path / "run", launches))
 
 
-def test_those_that_are_level_are_listed_in_words(tmp_path: Path) -> None:
+def test_those_that_are_not_told_from_the_best_are_listed_in_words(tmp_path: Path) -> None:
     slightly_slower = ("torch@cpu:bf16", "ncnn@cpu:bf16", "openvino@cpu:fp32")
     launches = [
         *rounds_of(TORCH, [1.0, 1.0, 1.0]),
-        *rounds_of(FAST, [0.5, 0.52, 0.51]),
+        *rounds_of(FAST, [0.5, 0.515, 0.505]),
         *(launch for target in slightly_slower for launch in rounds_of(target, [0.52, 0.51, 0.51])),
     ]
     text = answer(write_run(tmp_path / "run", launches))
-    assert "`ncnn@cpu:bf16`, `openvino@cpu:fp32` and `torch@cpu:bf16` are level with it within the noise" in text
+    assert "; it is not clearly ahead of `ncnn@cpu:bf16`, `openvino@cpu:fp32` and `torch@cpu:bf16`;" in text
 
 
-def test_one_disturbed_round_keeps_no_target_out_of_the_claims_that_it_may_belong_to(tmp_path: Path) -> None:
+DISTURBED = [7.031, 0.538, 0.503]
+"""Seconds a pass of one target in three rounds, of a real run beside other programs."""
+
+
+def test_a_target_whose_rounds_tell_no_speed_has_none_anywhere_and_is_named(tmp_path: Path) -> None:
     launches = [
-        *rounds_of(TORCH, [1.0, 1.0, 1.0]),
-        *rounds_of(FAST, [0.53, 0.54, 0.53]),
-        *rounds_of("openvino@cpu:fp32", [0.90, 0.91, 0.90]),
-        *rounds_of(FULL, [3.7, 0.54, 0.59]),
+        *rounds_of(TORCH, [0.836, 0.570, 0.560]),
+        *rounds_of(FAST, [0.092, 0.092, 0.097]),
+        *rounds_of("openvino@cpu:fp32", [0.557, 0.446, 0.455]),
+        *rounds_of(FULL, DISTURBED),
     ]
     run = write_run(tmp_path / "run", launches)
+    row = row_of(run, FULL)
+    assert row.speed_unknown
+    assert (row.speedup, row.throughput_mpix_s, row.latency_ms, row.gflops_s) == (None, None, None, None)
+    assert ranking(summarise(run))[-1] == row
     text = answer(run)
-    assert "`ncnn@cpu:fp32` is level with it within the noise" in text
-    assert "`openvino@cpu:fp32` at 1.11× (1.09–1.12), not clearly ahead of `ncnn@cpu:fp32`" in text
-    assert [note for note in noise_notes(run, summarise(run)) if "ncnn@cpu:fp32 on t48b1 disagree" in note]
+    assert text.count(FULL) == 1
+    assert text.endswith(f"Not known is the speed of `{FULL}`, whose rounds disagree.")
+    reason = "a pass took 503 to 7031 ms in 3 rounds, which disagree too far to tell a speed"
+    console = Console(width=300, file=io.StringIO(), record=True)
+    console.print(terminal_table(run))
+    for shown in (console.export_text(), summary_md([run]), page([run], [[]])):
+        assert "speed not known" in shown
+        assert reason in shown
+    cells = next(row for row in csv.DictReader(io.StringIO(summary_csv([run]))) if row["target"] == FULL)
+    assert (cells["status"], cells["reason"]) == ("ok", reason)
+    assert (cells["speedup"], cells["throughput_mpix_s"], cells["latency_ms"]) == ("", "", "")
+    assert FULL not in {spot.target for spot in spots(run)}
+    compared = next(each for each in compare_within(run, Axis.TARGET).rows if each.name == FULL)
+    assert compared.head.level is None
+    assert compared.judgement is not None
+    assert compared.judgement.verdict is Verdict.UNCLEAR
+
+
+def test_where_no_speed_is_known_none_is_named(tmp_path: Path) -> None:
+    text = answer(write_run(tmp_path / "run", [*rounds_of(TORCH, DISTURBED), *rounds_of(FULL, DISTURBED[::-1])]))
+    assert "no speed is known, as the rounds of each target disagree: speed not known 2×." in text
+
+
+def test_beside_a_disturbed_reference_speeds_are_known_and_speed_ups_are_not(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [*rounds_of(TORCH, DISTURBED), *rounds_of(FULL, [0.5, 0.51, 0.52])])
+    row = row_of(run, FULL)
+    assert row.throughput_mpix_s == pytest.approx(0.16 / 0.51)
+    assert row.speedup is None
+    assert "(no speed-up: that over `torch@cpu:fp32` is not known, " in answer(run)
+
+
+def test_every_number_of_a_row_is_of_the_rounds_that_it_shares_with_the_reference(tmp_path: Path) -> None:
+    times = [(0.50, 27.0), (0.53, 30.0), (0.55, 29.0), (10.4, 5000.0)]
+    launches = [
+        *rounds_of(TORCH, [0.6, 0.6, 0.6]),
+        *(launch(FULL, round_=at, samples=samples(image_s, [tile])) for at, (image_s, tile) in enumerate(times)),
+    ]
+    row = row_of(write_run(tmp_path / "run", launches), FULL)
+    assert row.throughput_mpix_s == pytest.approx(0.16 / 0.53)
+    assert (row.speedup, row.latency_ms) == pytest.approx((0.6 / 0.53, 29.0))
+
+
+def test_beside_a_reference_launched_once_all_rounds_count_and_the_speed_up_is_of_the_levels(tmp_path: Path) -> None:
+    launches = [*rounds_of(TORCH, [1.0]), *rounds_of(FULL, [0.70, 0.50, 0.51, 0.52])]
+    row = row_of(write_run(tmp_path / "run", launches), FULL)
+    assert row.throughput_mpix_s == pytest.approx(0.16 / math.sqrt(0.51 * 0.52))
+    assert row.speedup == pytest.approx(1 / math.sqrt(0.51 * 0.52))
+    assert row.speedup_low is None
+
+
+def test_the_fastest_at_full_precision_is_the_tables_whatever_its_tile(tmp_path: Path) -> None:
+    launches = [
+        *(exact(workload_id=each, samples=samples(1.0)) for each in ("t48b1", "t96b1")),
+        launch(FAST, workload_id="t96b1", samples=samples(0.2)),
+        launch(FULL, workload_id="t96b1", samples=samples(0.8)),
+        launch(FULL, workload_id="t48b1", samples=samples(0.5)),
+    ]
+    run = write_run(tmp_path / "run", launches, workloads=[workload(), workload("t96b1", tile=96)])
+    assert "; the fastest at full precision is `ncnn@cpu:fp32` at 2.00×, with tiles of 48 px" in answer(run)
 
 
 def test_the_answer_says_when_nothing_beats_the_reference(tmp_path: Path) -> None:
@@ -228,7 +301,7 @@ def test_the_answer_says_when_nothing_was_measured_and_that_the_run_was_cut_shor
     launches = [failed(TORCH, Status.OOM), failed(FAST, Status.UNAVAILABLE), failed(FULL, Status.UNAVAILABLE)]
     text = answer(write_run(tmp_path / "run", launches, ended=False))
     assert "nothing could be measured: unavailable 2×, oom 1×" in text
-    assert "The run was cut short: 3 of its 3 cases were reached." in text
+    assert "paused in round 1: every case was reached, further rounds are missing." in text
     assert "no launch was finished" in answer(write_run(tmp_path / "empty", [], ended=False))
 
 
@@ -283,6 +356,12 @@ def test_a_traded_picture_alone_is_said_to_be_one(tmp_path: Path) -> None:
     text = answer(write_run(tmp_path / "run", launches))
     assert "but trades its picture for that (30.0 dB; the same picture has 40 or more)" in text
     assert "faster still" not in text
+
+
+def test_the_readme_quotes_the_answer_of_the_run_that_it_names() -> None:
+    root = Path(__file__).parents[2]
+    run = read_run(root / "results" / "curated" / "quick-epyc-zen5-2-cores")
+    assert f"\n> {answer(run)}\n" in (root / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_int8_picture_as_good_as_a_float_one_is_no_trade(tmp_path: Path) -> None:

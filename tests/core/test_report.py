@@ -150,7 +150,7 @@ def test_the_page_begins_with_the_answer(folder: Path) -> None:
         'class="results"',
         ">Charts<",
         ">Pictures",
-        ">Not measured, and why<",
+        ">Not measured or not known, and why<",
         ">The machine<",
     ]
     places = [text.index(part) for part in order]
@@ -295,11 +295,11 @@ def test_the_notes_say_how_far_the_reference_drifted_and_when_there_was_one_roun
     run = write_run(tmp_path / "two", drifting, notes=["left out: tile 512"])
     notes = noise_notes(run, summarise(run))
     # speeds 1 and 1/1.1: apart by 0.0909 of their median 0.9545
-    assert "2 launches of torch@cpu:fp32 on t48b1 lie 9.5% apart" in notes[0]
+    assert "2 launches of torch@cpu:fp32 on t48b1 lie 9.5% apart" in notes[1]
     assert notes[-1] == "left out: tile 512"
     busy = [launch(TORCH, round_=round_, samples=samples(s)) for round_, s in enumerate([1.0, 1.5])]
     disturbed = write_run(tmp_path / "busy", busy)
-    assert "Measure again when it is quiet" in noise_notes(disturbed, summarise(disturbed))[0]
+    assert any("Measure again when it is quiet" in note for note in noise_notes(disturbed, summarise(disturbed)))
     once = write_run(tmp_path / "one", [launch(TORCH)])
     assert any("launched once" in note for note in noise_notes(once, summarise(once)))
 

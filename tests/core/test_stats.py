@@ -1,10 +1,11 @@
 """Statistics against values worked out by hand or taken from a named table."""
 
 import math
+import random
 
 import pytest
 
-from esrbench.stats import estimate, is_narrow, median, min_samples, percentile, spread
+from esrbench.stats import Estimate, estimate, is_narrow, median, min_samples, percentile, spread
 
 
 def test_the_interval_of_two_rounds_is_that_of_students_t_with_one_degree_of_freedom() -> None:
@@ -37,6 +38,31 @@ def test_one_disturbed_round_in_a_dozen_moves_the_centre_by_less_than_the_others
     assert found.value == pytest.approx(1.0, abs=0.01)
     assert found.high is not None
     assert found.high < 1.02
+
+
+def test_under_six_rounds_the_centre_is_the_middle_one_and_bears_what_disturbs_a_launch() -> None:
+    for values, centre in (([1.0, 1.1, 9.0], 1.1), ([0.1, 1.0, 1.1, 1.2, 9.0], 1.1), ([1.0, 1.1, 1.21, 9.0], 1.1537)):
+        found = estimate(values)
+        assert found is not None
+        assert found.value == pytest.approx(centre, rel=1e-4)
+
+
+def test_the_centre_lies_within_its_interval_however_the_rounds_lie() -> None:
+    chance = random.Random(3)
+    for count in range(2, 13):
+        for heavy in (1.0, 6.0):
+            for _ in range(40):
+                found = estimate([math.exp(heavy ** chance.uniform(-1, 2) * chance.gauss(0, 1)) for _ in range(count)])
+                assert found is not None
+                assert found.low is not None
+                assert found.high is not None
+                assert found.low <= found.value * (1 + 1e-9)
+                assert found.value <= found.high * (1 + 1e-9)
+
+
+def test_an_interval_tenfold_wide_says_nothing_and_one_round_contradicts_nothing() -> None:
+    assert [Estimate(value=1.0, low=1.0, high=high).is_known for high in (9.9, 10.0, 3071.0)] == [True, False, False]
+    assert Estimate(value=1.0).is_known
 
 
 def test_one_round_has_a_value_and_no_interval() -> None:

@@ -40,12 +40,14 @@ def test_the_noise_floor_is_the_ratio_of_a_case_to_itself(tmp_path):
 
 
 def test_one_round_shows_noise_without_its_reach(tmp_path):
-    (floor,) = trust(write_run(tmp_path / "run", twice(1.05)))
+    run = write_run(tmp_path / "run", twice(1.05))
+    (floor,) = trust(run)
     assert "in one round: how far noise reaches is not known" in floor
 
 
 def test_rounds_that_disagree_show_noise_without_its_reach(tmp_path):
-    floor = trust(write_run(tmp_path / "run", twice(0.1, 0.7)))[0]
+    run = write_run(tmp_path / "run", twice(0.1, 0.7))
+    floor = trust(run)[0]
     assert "over 2 rounds that disagree: how far noise reaches is not known" in floor
 
 
