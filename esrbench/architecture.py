@@ -13,6 +13,9 @@ Shape = tuple[int, ...]
 
 MOST_DOUBLINGS = 5  # ×32; ESRGAN's training code knows ×8
 
+LARGEST_COUNT = 4096
+"""Of blocks, convolutions or channels: a description that says more is of no network, and would fill the memory."""
+
 
 class Convolution(Value, frozen=True, kw_only=True):
     """A 3×3 convolution of a network, and at how many pixels it is computed."""
@@ -115,11 +118,13 @@ class SRVGGNetSpec(Value, frozen=True, kw_only=True, tag="SRVGGNetCompact"):
 
     def __post_init__(self) -> None:
         _require_positive(self, "features", "scale", "in_channels", "out_channels")
-        if self.convs < 0:
-            raise ValueError(f"convs is {self.convs}; a network has a first and a last convolution besides those")
+        if not 0 <= self.convs <= LARGEST_COUNT:
+            raise ValueError(
+                f"convs is {self.convs}; a network has a first and a last convolution and up to {LARGEST_COUNT} besides"
+            )
         if self.in_channels != self.out_channels:
             raise ValueError(f"{self.in_channels} channels cannot be added to the {self.out_channels} that are drawn")
-        if self.drawn_scale < self.scale:
+        if not self.scale <= self.drawn_scale <= LARGEST_COUNT:
             raise ValueError(f"a picture drawn at ×{self.drawn_scale} cannot be reduced to ×{self.scale}")
 
     @property
@@ -181,8 +186,8 @@ def _convolutions(shapes: Mapping[str, Shape], zoom: Mapping[str, int], body: fl
 
 def _require_positive(spec: NetworkSpec, *names: str) -> None:
     for name in names:
-        if getattr(spec, name) < 1:
-            raise ValueError(f"{name} is {getattr(spec, name)}; it must be at least 1")
+        if not 1 <= getattr(spec, name) <= LARGEST_COUNT:
+            raise ValueError(f"{name} is {getattr(spec, name)}; it must be at least 1, and at most {LARGEST_COUNT}")
 
 
 def _conv_parameters(convs: Mapping[str, tuple[int, int]]) -> dict[str, Shape]:

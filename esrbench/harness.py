@@ -63,9 +63,7 @@ class Harness:
         if paused:
             return None
         self._note_single_launches()
-        end = self._end(interrupted=False)
-        self._writer.end(end)
-        return end
+        return self._writer.end(self._end(interrupted=False))
 
     def _measure(self, rounds: int | None) -> bool:
         """Launch until the end, or for so many rounds; whether it paused there."""

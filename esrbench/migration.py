@@ -11,6 +11,7 @@ def to_current(raw: dict[str, Any], version: int) -> dict[str, Any]:
     """``raw``, a run, launch or end as decoded from JSON, in the form of :data:`SCHEMA_VERSION`."""
     if version < 2:
         raw = _from_1(raw)
+    # Version 3 added digests and took nothing away: what it added is None in what older versions wrote.
     return raw | {"schema_version": SCHEMA_VERSION}
 
 

@@ -12,7 +12,7 @@ from esrbench.settings import Settings
 from esrbench.suite import Suite
 from esrbench.target import Precision, Target
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Raised when a field changes its meaning or goes. Older versions are read through :mod:`esrbench.migration`; a newer
 one is refused."""
 
@@ -214,6 +214,7 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     threads_at_work: ThreadsAtWork | None = None
     room: Room | None = None  # what it had, where memory ran out
     software: bool = False  # its device is the CPU by another name, as its runtime said before anything ran
+    previous_sha256: str | None = None  # of the file of the launch before, or of run.json; None: before schema 3
 
 
 def is_software(launch: LaunchRecord) -> bool:
@@ -226,6 +227,11 @@ def title(case: Case, *, software: bool) -> str:
     """``ncnn@vulkan:fp16 (software) t48b1``, of a control case with ``(control)``."""
     parts = (str(case.target), "(software)" if software else "", case.workload, "(control)" if case.control else "")
     return " ".join(filter(None, parts))
+
+
+def file_stem(target: Target, workload: str) -> str:
+    """What files of a target on a workload are named after."""
+    return f"{target.replace('@', '_').replace(':', '_')}.{workload}"
 
 
 class Attainable(Value, frozen=True, kw_only=True):
@@ -339,3 +345,8 @@ class RunEnd(Value, frozen=True, kw_only=True):
     elapsed_s: float
     notes: tuple[str, ...]  # in words: what was left out, and why
     interrupted: bool = False  # by its user: the run can be resumed
+    launches: int | None = None  # how many there were; None: before schema 3
+    last_sha256: str | None = None  # of the last one's file, or of run.json
+    files: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # tunings, notes and pictures -> sha256; at the end alone

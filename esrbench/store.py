@@ -12,38 +12,35 @@ results/NAME/
 """
 
 import os
-import re
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self
 
 import msgspec
 
-from esrbench.codec import decode, encode
 from esrbench.errors import OutputError, RecordError
-from esrbench.migration import OLDEST, to_current
-from esrbench.record import SCHEMA_VERSION, Case, LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord, is_software
-from esrbench.system import files
+from esrbench.record import (
+    Case,
+    LaunchRecord,
+    Resumption,
+    RunEnd,
+    RunRecord,
+    TuningRecord,
+    file_stem,
+    is_software,
+)
+from esrbench.results import contents, recorded
+from esrbench.results.chain import SINCE_VERSION
+from esrbench.results.contents import (
+    END_FILE,
+    LAUNCH_NAME,
+    LAUNCHES,
+    LOGS,
+    PICTURES,
+    RUN_FILE,
+    TUNING,
+    launch_name,
+)
 from esrbench.target import Target
-
-R = TypeVar("R", RunRecord, LaunchRecord, RunEnd, Resumption, TuningRecord)
-
-RUN_FILE = "run.json"
-END_FILE = "end.json"
-LAUNCHES = "launches"
-TUNING = "tuning"
-
-_LAUNCH_NAME = re.compile(r"[0-9]+\.json")
-_TUNING_NAME = re.compile(r"[^.].*\.json")
-_NOTE_NAME = re.compile(r"end\.json|(interrupted|resumed)\.[0-9]+\.json")
-
-MOST_BYTES = 16 << 20
-"""Of one record. A launch of a second on tiles of 32 px has some 20 kB."""
-
-
-class _Versioned(msgspec.Struct):
-    """The one field that every version of every file has."""
-
-    schema_version: int
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     interruptions: tuple[RunEnd, ...] = ()  # each time that its user stopped it
     resumptions: tuple[Resumption, ...] = ()
     tunings: tuple[TuningRecord, ...] = ()
+    chained: bool = False  # every file names the digest of the one before it; runs of schema 1 and 2 do not
 
     @property
     def name(self) -> str:
@@ -68,19 +66,29 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return f"{target} (software)" if any(map(is_software, own)) else str(target)
 
     def picture(self, case: Case) -> Path | None:
-        """The case's output picture, where it drew one."""
-        path = self.folder / "pictures" / picture_name(case)
-        return path if path.is_file() else None
+        """The case's output picture, where it drew one.
+
+        Raises:
+            RecordError: of the three: it is not the picture that the run's end names.
+        """
+        return self._picture(picture_name(case))
 
     def input_picture(self, workload: str) -> Path | None:
         """The workload's input."""
-        path = self.folder / "pictures" / f"input.{workload}.png"
-        return path if path.is_file() else None
+        return self._picture(f"input.{workload}.png")
 
     def reference_picture(self, workload: str) -> Path | None:
         """The reference's output for a workload."""
-        path = self.folder / "pictures" / f"reference.{workload}.png"
-        return path if path.is_file() else None
+        return self._picture(f"reference.{workload}.png")
+
+    def _picture(self, file: str) -> Path | None:
+        name = f"{PICTURES}/{file}"
+        if not (self.folder / name).is_file():
+            return None  # a run is often passed on without its pictures
+        digests = self.end.files if self.end else {}
+        if digests and digests.get(name) != recorded.digest_of(self.folder, name, recorded.MOST_PICTURE_BYTES):
+            raise RecordError(f"{self.folder / name} is not the picture that the run drew; remove it to report the run")
+        return self.folder / name
 
 
 class RunWriter:
@@ -88,8 +96,8 @@ class RunWriter:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.pictures = folder / "pictures"
-        self.logs = folder / "logs"
+        self.pictures = folder / PICTURES
+        self.logs = folder / LOGS
 
     @classmethod
     def create(cls, folder: Path, record: RunRecord) -> Self:
@@ -107,7 +115,7 @@ class RunWriter:
             raise OutputError(
                 f"the run cannot be written to {folder}: {error.strerror}; choose another --out"
             ) from error
-        write_once(folder / RUN_FILE, encode(record))
+        write_once(folder / RUN_FILE, recorded.encoded(record))
         return writer
 
     def input_picture(self, workload: str) -> Path:
@@ -115,8 +123,9 @@ class RunWriter:
         return self.pictures / f"input.{workload}.png"
 
     def launch(self, record: LaunchRecord) -> None:
-        """Write a launch's record: it is on disk when this returns."""
-        write_once(self.folder / LAUNCHES / f"{record.sequence:04d}.json", encode(record))
+        """Write a launch's record, which names the one before it: it is on disk when this returns."""
+        chained = msgspec.structs.replace(record, previous_sha256=self._last_sha256(record.sequence))
+        write_once(self.folder / launch_name(record.sequence), recorded.encoded(chained))
 
     def tuned(self, record: TuningRecord) -> None:
         """Write which settings a target is launched with."""
@@ -125,33 +134,39 @@ class RunWriter:
             folder.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
-        write_once(folder / f"{file_stem(record.target, record.workload)}.json", encode(record))
+        write_once(folder / f"{file_stem(record.target, record.workload)}.json", recorded.encoded(record))
 
-    def end(self, record: RunEnd) -> None:
-        """Write that the run came to its end."""
-        write_once(self.folder / END_FILE, encode(record))
+    def end(self, record: RunEnd) -> RunEnd:
+        """Write that the run came to its end, with the digests of all that it consists of; returns what was written."""
+        launches = len(recorded.names(self.folder, LAUNCHES, LAUNCH_NAME))
+        whole = msgspec.structs.replace(record, files=contents.others(self.folder))
+        return self._finish(self.folder / END_FILE, whole, launches)
 
     def interrupted(self, record: RunEnd, sequence: int) -> None:
         """Write that its user stopped the run before launch ``sequence``; said once, however often that happens."""
         file = self.folder / f"interrupted.{sequence:04d}.json"
         if not file.exists():
-            write_once(file, encode(record))
+            self._finish(file, record, sequence)
+
+    def _finish(self, file: Path, record: RunEnd, launches: int) -> RunEnd:
+        whole = msgspec.structs.replace(record, launches=launches, last_sha256=self._last_sha256(launches))
+        write_once(file, recorded.encoded(whole))
+        return whole
+
+    def _last_sha256(self, launches: int) -> str:
+        """Of the last file in a chain of so many launches."""
+        return recorded.digest_of(self.folder, launch_name(launches - 1) if launches else RUN_FILE)
 
     def resumed(self, record: Resumption) -> None:
         """Write that the run goes on; the last time counts where no launch came of an earlier one."""
         file = self.folder / f"resumed.{record.sequence:04d}.json"
         file.unlink(missing_ok=True)
-        write_once(file, encode(record))
+        write_once(file, recorded.encoded(record))
 
 
 def picture_name(case: Case) -> str:
     """File name of a case's output picture."""
     return f"{file_stem(case.target, case.workload)}.png"
-
-
-def file_stem(target: Target, workload: str) -> str:
-    """What files of a target on a workload are named after."""
-    return f"{target.replace('@', '_').replace(':', '_')}.{workload}"
 
 
 def read_tunings(folder: Path) -> tuple[TuningRecord, ...]:
@@ -160,9 +175,7 @@ def read_tunings(folder: Path) -> tuple[TuningRecord, ...]:
     Raises:
         RecordError: one of them cannot be read.
     """
-    if not (folder / TUNING).exists():
-        return ()
-    return tuple(_read(folder / TUNING / name, TuningRecord) for name in _names(folder / TUNING, _TUNING_NAME))
+    return tuple(file.record for file in contents.tunings(folder))
 
 
 def check_new_folder(folder: Path) -> None:
@@ -210,48 +223,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def read_run(folder: Path) -> Run:
-    """A run as recorded, complete or cut short.
+    """Read a run as recorded, complete or cut short.
 
     Raises:
-        RecordError: no run lies there, or one of its files cannot be read.
+        RecordError: no run lies there, one of its files cannot be read, or it contradicts itself.
     """
-    record = _read(folder / RUN_FILE, RunRecord)
-    launches = sorted(
-        (_read(folder / LAUNCHES / name, LaunchRecord) for name in _names(folder / LAUNCHES, _LAUNCH_NAME)),
-        key=lambda launch: launch.sequence,
-    )
-    names = _names(folder, _NOTE_NAME)
-    notes = {name: folder / name for name in names}
+    found = contents.read(folder)
     return Run(
         folder=folder,
-        record=record,
-        launches=tuple(launches),
-        end=_read(notes[END_FILE], RunEnd) if END_FILE in notes else None,
-        interruptions=tuple(_read(path, RunEnd) for name, path in notes.items() if name.startswith("interrupted.")),
-        resumptions=tuple(_read(path, Resumption) for name, path in notes.items() if name.startswith("resumed.")),
-        tunings=read_tunings(folder),
+        record=found.run.record,
+        launches=tuple(file.record for file in found.launches),
+        end=found.end.record if found.end else None,
+        interruptions=tuple(file.record for file in found.interruptions),
+        resumptions=tuple(file.record for file in found.resumptions),
+        tunings=tuple(file.record for file in found.tunings),
+        chained=all(link.version >= SINCE_VERSION for link in found.chain),
     )
-
-
-def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
-    """The files of a run's folder whose names have this form, in order; there is nothing but files and folders."""
-    try:
-        return [entry.name for entry in files.entries(folder) if form.fullmatch(entry.name)]
-    except OSError as error:
-        raise RecordError(f"{folder} cannot be read as part of a run: {error.strerror}") from error
-
-
-def _read(path: Path, type_: type[R]) -> R:
-    try:
-        data = files.read(path, MOST_BYTES)
-    except OSError as error:
-        raise RecordError(f"{path.parent} holds no readable run: {path.name}: {error.strerror}") from error
-    version = decode(data, _Versioned, str(path)).schema_version
-    if not OLDEST <= version <= SCHEMA_VERSION:
-        raise RecordError(
-            f"{path} has schema version {version}; this esrbench reads versions {OLDEST} to {SCHEMA_VERSION}: "
-            "use the esrbench that wrote it"
-        )
-    if version < SCHEMA_VERSION:
-        data = encode(to_current(decode(data, dict, str(path)), version))
-    return decode(data, type_, str(path))

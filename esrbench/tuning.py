@@ -12,10 +12,10 @@ from esrbench.choices import Question
 from esrbench.launcher import Trial, now
 from esrbench.measure import LoopPlan
 from esrbench.plan import Plan, Progress
-from esrbench.record import Case, LaunchRecord, Status, TrialRecord, TuningRecord
+from esrbench.record import Case, LaunchRecord, Status, TrialRecord, TuningRecord, file_stem
 from esrbench.settings import Settings
 from esrbench.stats import estimate
-from esrbench.store import RunWriter, file_stem, read_tunings
+from esrbench.store import RunWriter, read_tunings
 from esrbench.target import Target
 
 WORTH = 1.03

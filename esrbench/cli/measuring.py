@@ -19,6 +19,7 @@ from esrbench.plan import Plan
 from esrbench.provision import Say
 from esrbench.record import LaunchRecord, RunEnd, Status
 from esrbench.report.folder import check_place
+from esrbench.results.contents import END_FILE, LAUNCHES, RUN_FILE
 from esrbench.store import RunWriter
 from esrbench.suite import Suite
 
@@ -133,10 +134,10 @@ def _run(begun: Begun, console: Console, rounds: int | None) -> RunEnd | None:
 
 def _interrupted(folder: Path, report: Path, say: Say, *, as_json: bool) -> int:
     """Report what there is; the user may stop that too."""
-    if not (folder / store.RUN_FILE).is_file():
+    if not (folder / RUN_FILE).is_file():
         say("interrupted before anything was measured")
         return INTERRUPTED
-    if (folder / store.END_FILE).is_file():
+    if (folder / END_FILE).is_file():
         say(f"interrupted: the run is complete, its report is not; `esrbench report {folder}` writes it")
         return INTERRUPTED
     try:
@@ -150,7 +151,7 @@ def _interrupted(folder: Path, report: Path, say: Say, *, as_json: bool) -> int:
 
 
 def _kept(folder: Path) -> str:
-    kept = len(list((folder / store.LAUNCHES).glob("[0-9]*.json")))
+    kept = len(list((folder / LAUNCHES).glob("[0-9]*.json")))
     return f"{kept} launches are kept, and `esrbench bench --resume {folder}` goes on from there"
 
 

@@ -156,6 +156,8 @@ def _story(run: Run) -> list[str]:
         for each in run.resumptions
         if each.changes
     ]
+    if not run.chained:
+        notes.append("Its files carry no digests (schema 1 or 2): what was changed in them since cannot be told.")
     if run.end is not None:
         return [*notes, *run.end.notes]
     stopped = "Its user stopped the run" if run.interruptions else "The run was cut short, or paused by --rounds"

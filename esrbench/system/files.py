@@ -1,8 +1,12 @@
 """Read files that may come from anybody: regular ones alone, no link followed, never more than a stated size."""
 
 import errno
+import hashlib
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 
 _SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -20,11 +24,23 @@ def read(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: it is none, or a link, or larger, or cannot be read; ``strerror`` says which, in words.
     """
+    with _opened(path, most_bytes) as file:
+        return file.read(most_bytes)
+
+
+def sha256(path: Path, most_bytes: int) -> str:
+    """Return the hex digest of a regular file of at most ``most_bytes``; the same errors as :func:`read`."""
+    with _opened(path, most_bytes) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path, most_bytes: int) -> Iterator[BufferedReader]:
     with open(path, "rb", opener=_open_safely) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most_bytes:
             raise OSError(errno.EFBIG, f"it has {size} bytes, {most_bytes} are read at most")
-        return file.read(most_bytes)
+        yield file
 
 
 def _open_safely(path: str, flags: int) -> int:

@@ -19,9 +19,10 @@ from slowed import EXTRA, SLOWED, TWIN, install, name_of
 from esrbench import suite as suites
 from esrbench.compare import machine_name
 from esrbench.record import Case
+from esrbench.results.contents import END_FILE
 from esrbench.rounds import speed_ratio
 from esrbench.run_cases import noise_floor
-from esrbench.store import END_FILE, Run, read_run
+from esrbench.store import Run, read_run
 from esrbench.target import Precision, Target
 from esrbench.verdict import Bar, Judgement, Verdict, judge
 from esrbench.wording import counted

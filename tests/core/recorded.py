@@ -1,12 +1,15 @@
 """Runs made up for tests: records written through the store, with numbers that can be checked by hand."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from PIL import Image
 
+from esrbench import tiling
 from esrbench.architecture import RRDBNetSpec
 from esrbench.record import (
     Attainable,
@@ -21,6 +24,7 @@ from esrbench.record import (
     RunRecord,
     Samples,
     Status,
+    TuningRecord,
     Warmup,
     Workload,
 )
@@ -42,7 +46,7 @@ def workload(id_: str = "t48b1", *, tile: int = 48, batch: int = 1, side: int = 
         halo_px=8,
         batch=batch,
         threads=2,
-        tiles=9,
+        tiles=tiling.window_count(side, side, tile=tile, halo=8),
         pixels_sha256="0" * 64,
     )
 
@@ -91,20 +95,38 @@ def placement(device_type: DeviceType = DeviceType.CPU, name: str = "AMD EPYC") 
     )
 
 
+def placement_of(target: Target) -> Placement:
+    """Proof that it ran where and how its name says."""
+    type_ = DeviceType.CPU if target.device_kind == "cpu" else DeviceType.GPU
+    return msgspec.structs.replace(placement(type_), precision=target.precision)
+
+
+def fidelity_of(target: Target) -> Fidelity:
+    """Of a picture that is right: 90 dB at fp32, 60 dB else."""
+    return fidelity(1e-9 if target.precision is Precision.FP32 else 1e-6)
+
+
 def launch(target: str, *, round_: int = 0, workload_id: str = "t48b1", **fields: object) -> LaunchRecord:
     """A launch; one that ended ok is given samples, memory, placement and fidelity unless they are named."""
-    given: dict[str, object] = {"status": Status.OK, **fields}
+    given: dict[str, Any] = {"status": Status.OK, **fields}
+    case = Case(target=Target(target), workload=workload_id)
     if given["status"] is Status.OK:
-        given = {"samples": samples(), "memory": memory(), "placement": placement(), "fidelity": fidelity()} | given
+        known = {"samples": samples(), "memory": memory(), "placement": placement_of(case.target)}
+        given = known | {"fidelity": fidelity_of(case.target)} | given
+        given["placement"] = msgspec.structs.replace(given["placement"], precision=case.target.precision)
     return LaunchRecord(
-        case=Case(target=Target(target), workload=workload_id),
+        case=case,
         sequence=0,
         round=round_,
         started_at="2026-01-02T03:04:05Z",
-        wall_ns=3_000_000_000,
+        wall_ns=max(3_000_000_000, _timed_ns(given.get("samples"))),
         exit_code=0,
-        **given,  # type: ignore[arg-type]
+        **given,
     )
+
+
+def _timed_ns(timed: object) -> int:
+    return max(sum(timed.tile_ns), sum(timed.image_ns)) if isinstance(timed, Samples) else 0
 
 
 def failed(target: str, status: Status, reason: str = "it did not work", remedy: str | None = None) -> LaunchRecord:
@@ -141,6 +163,7 @@ def write_run(
     gpus: Sequence[str] = (),
     attainable: Sequence[Attainable] = (),
     machine: Environment | None = None,
+    tunings: Sequence[TuningRecord] = (),
 ) -> Run:
     """Write a run of these launches, numbered in order, and read it back. ``pictures`` maps file names to pixels."""
     found = tuple(dict.fromkeys(launch.case for launch in launches)) if cases is None else tuple(cases)
@@ -162,11 +185,26 @@ def write_run(
     writer = RunWriter.create(folder, record)
     for sequence, made in enumerate(launches):
         writer.launch(renumbered(made, sequence))
+    for tuned in tunings:
+        writer.tuned(tuned)
     for name, pixels in (pictures or {}).items():
         Image.fromarray(pixels).save(writer.pictures / name)
     if ended:
         writer.end(RunEnd(ended_at="2026-01-02T03:06:05Z", elapsed_s=120.0, notes=tuple(notes)))
     return read_run(folder)
+
+
+def rewritten(run: Run) -> Run:
+    """The run written once more, as it is in memory, with a chain of its own; its pictures are gone."""
+    shutil.rmtree(run.folder)
+    writer = RunWriter.create(run.folder, run.record)
+    for made in run.launches:
+        writer.launch(made)
+    for tuned in run.tunings:
+        writer.tuned(tuned)
+    if run.end is not None:
+        writer.end(run.end)
+    return read_run(run.folder)
 
 
 def renumbered(made: LaunchRecord, sequence: int) -> LaunchRecord:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
-from recorded import environment, placement, samples, workload
+from recorded import environment, fidelity_of, placement_of, samples, workload
 
 from esrbench import harness, store
 from esrbench.architecture import SRVGGNetSpec
@@ -15,7 +15,7 @@ from esrbench.job import Outcome
 from esrbench.launcher import Inputs, Trial
 from esrbench.plan import Plan, Refusal
 from esrbench.process import Ended
-from esrbench.record import Case, LaunchRecord, ModelRecord, RunEnd, RunRecord, Status, Workload
+from esrbench.record import Case, LaunchRecord, ModelRecord, RunEnd, RunRecord, Samples, Status, Workload
 from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
@@ -182,6 +182,13 @@ class Stage:
         )
 
 
+def samples_of(wall_s: float) -> Samples:
+    """Times that fit into a launch: a pass takes a tenth of it."""
+    return msgspec.structs.replace(
+        samples(wall_s / 10), load_ns=1000, first_tile_ns=1000, cold_ns=1000, tile_ns=(1000,)
+    )
+
+
 class Launcher:
     """Starts nothing; time passes as scripted."""
 
@@ -213,9 +220,15 @@ class Launcher:
             status=status,
             started_at=harness.now(),
             wall_ns=round(wall_s * 1e9),
+            exit_code=0,
         )
         if status is Status.OK:
-            record = msgspec.structs.replace(record, samples=samples(wall_s / 10), placement=placement())
+            record = msgspec.structs.replace(
+                record,
+                samples=samples_of(wall_s),
+                placement=placement_of(case.target),
+                fidelity=fidelity_of(case.target),
+            )
         self._stage.after_launch(record)
         return record
 

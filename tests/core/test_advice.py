@@ -23,11 +23,11 @@ def noisy(target=TORCH, round_=0, **noise):
 
 
 def test_a_quiet_run_gets_no_advice(said):
-    assert said(*(noisy(other_cores=0.02, steal_cores=0.0, thermal_throttles=0) for _ in range(3))) == []
+    assert said(*(noisy(TORCH, r, other_cores=0.02, steal_cores=0.0, thermal_throttles=0) for r in range(3))) == []
 
 
 def test_where_nothing_is_known_nothing_is_said(said):
-    assert said(launch(TORCH), noisy(), failed(NCNN, Status.CRASHED)) == []
+    assert said(launch(TORCH), noisy(TORCH, 1), failed(NCNN, Status.CRASHED)) == []
 
 
 def test_another_process_is_named_by_its_share_and_the_launches_that_it_disturbed(said):

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from recorded import TORCH, failed
+from recorded import TORCH, failed, rewritten
 from sides import QUIET, changed, run_of, scaled
 from typer.testing import CliRunner
 
 import esrbench.cli.compare  # noqa: F401  (registers the command)
 from esrbench.cli import app, exit_code
-from esrbench.codec import encode
 from esrbench.errors import EsrbenchError, UsageError
 from esrbench.record import Status
 
@@ -28,7 +27,7 @@ def compare(tmp_path: Path) -> Compare:
     lost = [failed(NCNN, Status.CRASHED, "killed by | SIGSEGV")]
     run_of(tmp_path / "head", {TORCH: scaled(QUIET, 1.0), FAST: scaled(QUIET, 0.55)}, from_minute=30, extra=lost)
     other = run_of(tmp_path / "other", {TORCH: QUIET})
-    (tmp_path / "other" / "run.json").write_bytes(encode(changed(other, environment={"cpu": "Intel Xeon"}).record))
+    rewritten(changed(other, environment={"cpu": "Intel Xeon"}))
 
     def call(*arguments: str) -> Result:
         given = [

@@ -6,13 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 from PIL import Image
-from recorded import TORCH, failed, workload
+from recorded import TORCH, failed, rewritten, workload
 from sides import QUIET, changed, rounds_of, run_of, scaled
 from typer.testing import CliRunner
 
 import esrbench.cli.report  # noqa: F401  (registers the command)
 from esrbench.cli import app
-from esrbench.codec import encode
 from esrbench.compare import machine_name
 from esrbench.comparison import compare_runs
 from esrbench.errors import RecordError
@@ -38,8 +37,7 @@ def made(tmp_path: Path, day: int, seconds: dict[str, list[float]], **fields: ob
         created_at=f"2026-01-{day:02d}T10:00:00+00:00",
         **fields,
     )
-    (run.folder / "run.json").write_bytes(encode(run.record))
-    return run
+    return rewritten(run)
 
 
 def series_of(history: History, target: str) -> Series:
@@ -158,7 +156,7 @@ def test_no_smaller_change_is_claimed_than_the_control_of_either_run_shows(tmp_p
 
 
 def test_other_settings_are_told_and_do_not_break_the_line(tmp_path: Path) -> None:
-    suite = Suite(name="s", model="m", workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
+    suite = Suite(name="s", model="m", max_rounds=9, workloads=(WorkloadPlan(image="astronaut", tile=48, halo=8),))
     longer = msgspec.structs.replace(suite, measure_s=5.0)
     runs = [made(tmp_path, day, {TORCH: QUIET}, settings=each) for day, each in ((1, suite), (2, longer))]
     (history,) = histories(runs)

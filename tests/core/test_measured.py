@@ -26,8 +26,7 @@ def run(tmp_path):
         for target, tile, batch, seconds, mb in made
     ]
     sizes = dict.fromkeys((tile, batch) for _, tile, batch, *_ in made)
-    workloads = [workload(f"t{tile}b{batch}", tile=tile, batch=batch) for tile, batch in sizes]
-    workloads = [msgspec.structs.replace(each, tiles=1) for each in workloads]
+    workloads = [workload(f"t{tile}b{batch}", tile=tile, batch=batch, side=48) for tile, batch in sizes]
     return write_run(tmp_path / "run", launches, workloads=workloads)
 
 

@@ -15,7 +15,7 @@ from esrbench.report.summary import summary_md
 from esrbench.report.tunings import tuning_notes, tuning_rows
 from esrbench.runner import DeviceType
 from esrbench.settings import DEFAULT, Settings
-from esrbench.store import Run, RunWriter, read_run
+from esrbench.store import Run
 from esrbench.target import Target
 
 NCNN, VULKAN = "ncnn@cpu:fp32", "ncnn@vulkan:fp16"
@@ -43,10 +43,7 @@ def tuning(**changes: object) -> TuningRecord:
 
 
 def run_with(folder: Path, *tunings: TuningRecord) -> Run:
-    run = write_run(folder, [launch("torch@cpu:fp32"), launch(NCNN)])
-    for each in tunings:
-        RunWriter(run.folder).tuned(each)
-    return read_run(folder)
+    return write_run(folder, [launch("torch@cpu:fp32"), launch(NCNN)], tunings=tunings)
 
 
 def test_what_was_chosen_from_how_many_is_in_every_text(tmp_path: Path) -> None:

@@ -73,17 +73,26 @@ def test_another_schema_version_is_named(tmp_path):
         store.read_run(tmp_path)
 
 
-def test_a_launch_of_schema_one_is_read_with_what_it_lacks_as_not_recorded(tmp_path):
+def older(path, version, **changes):
+    """Make a record's file one of an older version, without digests."""
+    old = json.loads(path.read_text()) | changes
+    new = ("previous_sha256", "launches", "last_sha256", "files")
+    path.write_text(json.dumps({name: old[name] for name in old if name not in new} | {"schema_version": version}))
+
+
+def test_a_run_of_schema_one_is_read_with_what_it_lacks_as_not_recorded(tmp_path):
     run = write_run(tmp_path / "run", [launch(TORCH)])
-    path = run.folder / "launches" / "0000.json"
-    old = json.loads(path.read_text())
-    del old["samples"]["warmups"], old["samples"]["new_shape"]
-    old["samples"]["warmup_ns"] = [5, 4]
-    path.write_text(json.dumps(old | {"schema_version": 1}))
-    samples = store.read_run(run.folder).launches[0].samples
-    assert samples.new_shape is None
-    assert samples.warmups == (Warmup(tiles=None, times_ns=(5, 4), steady=None),)
-    assert samples.tile_ns == run.launches[0].samples.tile_ns
+    samples = json.loads((run.folder / "launches" / "0000.json").read_text())["samples"]
+    del samples["warmups"], samples["new_shape"]
+    older(run.folder / "launches" / "0000.json", 1, samples=samples | {"warmup_ns": [5, 4]})
+    for name in ("run.json", "end.json"):
+        older(run.folder / name, 1)
+    read = store.read_run(run.folder)
+    assert (run.chained, read.chained) == (True, False)
+    found = read.launches[0].samples
+    assert found.new_shape is None
+    assert found.warmups == (Warmup(tiles=None, times_ns=(5, 4), steady=None),)
+    assert found.tile_ns == run.launches[0].samples.tile_ns
 
 
 def test_every_curated_run_can_be_read():

@@ -17,7 +17,7 @@ from esrbench.architecture import SRVGGNetSpec
 from esrbench.artifact import Artifact, ArtifactFile, LocatedArtifact
 from esrbench.environment import describe
 from esrbench.measure import LoopPlan, timed_loop, warm_up
-from esrbench.record import Case, LaunchRecord, ModelRecord, RunRecord, Samples, Status, Workload
+from esrbench.record import Case, Fidelity, LaunchRecord, ModelRecord, RunRecord, Samples, Status, Workload
 from esrbench.runner import LoadOptions
 from esrbench.store import RunWriter, read_run
 from esrbench.target import REFERENCE, Precision, Target
@@ -79,8 +79,9 @@ def _launch(sequence: int, round_: int, name: str) -> LaunchRecord:
         status=Status.WRONG if name in script.WRONG else Status.OK,
         started_at=begun.isoformat(),
         wall_ns=clock(),
+        exit_code=0,
         samples=Samples(
-            load_ns=0,
+            load_ns=1,
             first_tile_ns=first_ns,
             cold_ns=first_ns,
             warmups=warmups,
@@ -89,6 +90,9 @@ def _launch(sequence: int, round_: int, name: str) -> LaunchRecord:
             repeats=timed.repeats,
         ),
         placement=placement,
+        fidelity=Fidelity(
+            mse=0.0, ssim=1.0, worst_abs=0.0, worst_yx=(0, 0), nan_count=0, inf_count=0, constant_tiles=0
+        ),
     )
 
 

@@ -1,5 +1,7 @@
 """A run that is stopped: what was measured stays, nothing keeps running, and it can go on."""
 
+import hashlib
+import json
 import os
 import shutil
 import signal
@@ -221,9 +223,19 @@ def edited(path, old, new):
     path.write_text(text.replace(old, new))
 
 
+def as_of(run, old, new):
+    """Make it a run that began otherwise, each of its launches behind the one before."""
+    before = run / "run.json"
+    edited(before, old, new)
+    for path in sorted((run / "launches").iterdir()):
+        record = json.loads(path.read_text())
+        path.write_text(json.dumps(record | {"previous_sha256": hashlib.sha256(before.read_bytes()).hexdigest()}))
+        before = path
+
+
 def test_a_run_of_another_machine_is_refused_with_what_changed_and_goes_on_where_that_is_allowed(cut, esrbench):
     kernel = os.uname().release
-    edited(cut / "run.json", f'"os": "Linux {kernel}"', '"os": "Linux 1.0"')
+    as_of(cut, f'"os": "Linux {kernel}"', '"os": "Linux 1.0"')
     refused = esrbench("bench", "--resume", "results/run")
     assert refused.returncode == 2
     assert f"machine: operating system: Linux 1.0, now Linux {kernel}" in refused.stderr
@@ -237,7 +249,7 @@ def test_a_run_of_another_machine_is_refused_with_what_changed_and_goes_on_where
 
 def test_a_run_of_other_weights_is_refused(cut, esrbench):
     record = store.read_run(cut).record
-    edited(cut / "run.json", record.model.weights_sha256, "0" * 64)
+    as_of(cut, record.model.weights_sha256, "0" * 64)
     refused = esrbench("bench", "--resume", "results/run")
     assert refused.returncode == 2
     assert "--allow weights" in refused.stderr

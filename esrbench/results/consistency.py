@@ -1,0 +1,157 @@
+"""Find where a recorded run contradicts itself: nothing is ranked, compared or continued from such a run."""
+
+import collections
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from esrbench import fidelity, picture_fidelity, tiling
+from esrbench.errors import TilingError
+from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, Workload, title
+from esrbench.results.numbers import absurd
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""Of a workload: files are named after it, so that it holds nothing that a path could be made of."""
+
+_LARGEST_SIDE_PX = 1 << 20
+_LARGEST_TILE_PX = 1 << 14
+_MOST_THREADS = 1 << 12
+_MOST_TILES = 1 << 24
+_MOST_ROUNDS = 10_000
+
+SHORTEST_NS = 1000
+"""Of a timed tile or pass, from host to host: a call into a runtime alone takes longer than a microsecond."""
+
+
+def contradictions(record: RunRecord, launches: Sequence[LaunchRecord]) -> Iterator[str]:
+    """Say in words what cannot be true of a run; ``launches`` are in order of sequence."""
+    yield from _of_plan(record)
+    yield from _of_order(launches)
+    rounds = record.settings.max_rounds if record.settings else _MOST_ROUNDS
+    workloads = {workload.id: workload for workload in record.workloads}
+    cases = frozenset(record.cases)
+    for launch in launches:
+        for found in _of_launch(launch, cases, workloads, rounds, record.model.spec.scale):
+            yield f"launch {launch.sequence} ({title(launch.case, software=False)}): {found}"
+
+
+def _of_plan(record: RunRecord) -> Iterator[str]:
+    yield from absurd(record)
+    yield from _untimed("created_at", record.created_at)
+    known = collections.Counter(workload.id for workload in record.workloads)
+    yield from (f"workload {id_!r} is there {count} times" for id_, count in known.items() if count > 1)
+    yield from (f"case {_named(case)} is there twice" for case, n in collections.Counter(record.cases).items() if n > 1)
+    if not known:
+        yield "it has no workload"
+    for workload in record.workloads:
+        yield from (
+            f"workload {workload.id!r}: {found}" for found in _of_workload(workload, record.model.spec.unshuffle)
+        )
+    for case in record.cases:
+        if case.workload not in known:
+            yield f"case {_named(case)} is on a workload that the run does not have"
+
+
+def _of_workload(workload: Workload, multiple: int) -> Iterator[str]:
+    if _ID.fullmatch(workload.id) is None:
+        yield "an id has letters, digits, - and _ alone, as files are named after it"
+    for what, found, most in (
+        ("width_px", workload.width_px, _LARGEST_SIDE_PX),
+        ("height_px", workload.height_px, _LARGEST_SIDE_PX),
+        ("tile_px", workload.tile_px, _LARGEST_TILE_PX),
+        ("batch", workload.batch, _MOST_TILES),
+        ("copies", workload.copies, _MOST_TILES),
+        ("threads", workload.threads, _MOST_THREADS),
+    ):
+        if not 1 <= found <= most:
+            yield f"{what} is {found}; it lies between 1 and {most}"
+            return
+    try:
+        tiles = tiling.window_count(
+            workload.height_px, workload.width_px, tile=workload.tile_px, halo=workload.halo_px, multiple=multiple
+        )
+    except TilingError as error:
+        yield str(error)
+        return
+    if tiles != workload.tiles:
+        yield f"{workload.tiles} tiles are recorded, its picture is cut into {tiles}"
+
+
+def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:
+    """Each sequence from 0 is there once, and each case once a round."""
+    found = collections.Counter(launch.sequence for launch in launches)
+    yield from (f"launch {sequence} is missing" for sequence in range(max(found, default=-1)) if sequence not in found)
+    yield from (f"launch {sequence} is there {count} times" for sequence, count in found.items() if count > 1)
+    rounds = collections.Counter((launch.case, launch.round) for launch in launches)
+    for (case, round_), count in rounds.items():
+        if count > 1:
+            yield f"{_named(case)} was launched {count} times in round {round_ + 1}"
+
+
+def _of_launch(
+    launch: LaunchRecord, cases: frozenset[Case], workloads: Mapping[str, Workload], rounds: int, scale: int
+) -> Iterator[str]:
+    yield from absurd(launch)
+    yield from _untimed("started_at", launch.started_at)
+    if launch.case not in cases:
+        yield "its case is none of the run's"
+    if launch.round >= rounds:
+        yield f"its round is {launch.round + 1} of {rounds}"
+    if launch.status is Status.OK:
+        yield from _of_success(launch)
+    if launch.samples is not None:
+        yield from _of_samples(launch.samples, launch.wall_ns)
+    workload = workloads.get(launch.case.workload)
+    if launch.fidelity is not None and workload is not None:
+        y, x = launch.fidelity.worst_yx
+        if y >= workload.height_px * scale or x >= workload.width_px * scale:
+            yield f"its worst pixel, at {y}, {x}, lies outside of its picture"
+
+
+def _of_success(launch: LaunchRecord) -> Iterator[str]:
+    """A launch that ended ok measured something, drew the right picture, and says on what."""
+    if launch.wall_ns is None or launch.samples is None or not launch.samples.image_ns:
+        yield "it ended ok without times"
+    if launch.placement is None:
+        yield "it ended ok without saying what it ran on"
+    elif launch.placement.precision is not launch.case.target.precision:
+        yield f"it ended ok, but computed in {launch.placement.precision.value}"
+    if launch.exit_code is None or (launch.exit_code != 0 and not _failed_late(launch.samples)):
+        yield f"it ended ok with exit code {launch.exit_code}"
+    if launch.fidelity is None:
+        yield "it ended ok without a picture that was compared"
+        return
+    precision = launch.case.target.precision
+    gate = fidelity.gate_db(precision) if launch.fidelity.bits is None else picture_fidelity.gate_db(precision)
+    wrong = fidelity.verdict(launch.fidelity, precision, gate) if launch.fidelity.mse >= 0 else None
+    if wrong is not None:
+        yield f"it ended ok, but {wrong}"
+
+
+def _failed_late(samples: Samples | None) -> bool:
+    """Whether something went wrong after all was measured: the numbers and the status stay, the exit code tells."""
+    met = samples.new_shape if samples else None
+    return met is not None and met.reason is not None
+
+
+def _of_samples(samples: Samples, wall_ns: int | None) -> Iterator[str]:
+    for name, times_ns in (("tile_ns", samples.tile_ns), ("image_ns", samples.image_ns)):
+        if times_ns and 0 < min(times_ns) < SHORTEST_NS:
+            yield f"{name} has a time of {min(times_ns)} ns; no call is that short"
+    # A pass through one tile is a tile's time too: the two lists are of the same seconds.
+    timed_ns = max(sum(samples.tile_ns), sum(samples.image_ns), samples.cold_ns or 0)
+    if wall_ns is not None and timed_ns > wall_ns:
+        yield f"it timed {timed_ns / 1e9:g} s, but took {wall_ns / 1e9:g} s in all"
+
+
+def _untimed(name: str, text: str) -> Iterator[str]:
+    try:
+        if datetime.fromisoformat(text).tzinfo is not None:
+            return
+    except ValueError:
+        pass
+    yield f"{name} is {text[:40]!r}, no time of day with its zone"
+
+
+def _named(case: Case) -> str:
+    return title(case, software=False)

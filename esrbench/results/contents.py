@@ -1,0 +1,169 @@
+"""All files of a run's folder, read together, and what contradicts what among them."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from esrbench.errors import RecordError
+from esrbench.record import LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord, file_stem
+from esrbench.results import chain, recorded
+from esrbench.results.chain import Link
+from esrbench.results.consistency import contradictions
+from esrbench.results.recorded import Recorded
+
+R = TypeVar("R", LaunchRecord, Resumption, RunEnd, TuningRecord)
+
+RUN_FILE = "run.json"
+END_FILE = "end.json"
+LAUNCHES = "launches"
+TUNING = "tuning"
+PICTURES = "pictures"
+LOGS = "logs"
+
+LAUNCH_NAME = re.compile(r"[0-9]+\.json")
+_RECORD_NAME = re.compile(r"[^.].*\.json")
+_INTERRUPTED_NAME = re.compile(r"interrupted\.[0-9]+\.json")
+_RESUMED_NAME = re.compile(r"resumed\.[0-9]+\.json")
+
+_SHOWN = 8
+"""Findings of one run that are said; whoever mends them reads it again."""
+
+
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
+    """The records of a run, each with its file's name and digest."""
+
+    run: Recorded[RunRecord]
+    launches: tuple[Recorded[LaunchRecord], ...]  # in order of sequence
+    end: Recorded[RunEnd] | None
+    interruptions: tuple[Recorded[RunEnd], ...]
+    resumptions: tuple[Recorded[Resumption], ...]
+    tunings: tuple[Recorded[TuningRecord], ...]
+
+    @property
+    def chain(self) -> list[Link]:
+        """``run.json`` and the launches, with the digests that they name."""
+        own = Link(name=self.run.name, version=self.run.version, sha256=self.run.sha256)
+        launches = (
+            Link(name=file.name, version=file.version, sha256=file.sha256, previous_sha256=file.record.previous_sha256)
+            for file in self.launches
+        )
+        return [own, *launches]
+
+    @property
+    def others(self) -> dict[str, str]:
+        """Name and digest of the records beside the chain."""
+        groups = (self.interruptions, self.resumptions, self.tunings)
+        return {file.name: file.sha256 for group in groups for file in group}
+
+
+def read(folder: Path) -> Contents:
+    """Read every record of the run in ``folder``; nothing of it is a link, a pipe or a device.
+
+    Raises:
+        RecordError: no run lies there, one of its files cannot be read, or they contradict each other.
+    """
+    run = recorded.read(folder, RUN_FILE, RunRecord)
+    for part in (PICTURES, LOGS):
+        _names(folder, part, _RECORD_NAME)
+    ends = [recorded.read(folder, END_FILE, RunEnd)] if os.path.lexists(folder / END_FILE) else []
+    launches = [recorded.read(folder, name, LaunchRecord) for name in recorded.names(folder, LAUNCHES, LAUNCH_NAME)]
+    found = Contents(
+        run=run,
+        launches=tuple(sorted(launches, key=lambda file: file.record.sequence)),
+        end=next(iter(ends), None),
+        interruptions=_all(folder, "", _INTERRUPTED_NAME, RunEnd),
+        resumptions=_all(folder, "", _RESUMED_NAME, Resumption),
+        tunings=tunings(folder),
+    )
+    _check(folder, found)
+    return found
+
+
+def tunings(folder: Path) -> tuple[Recorded[TuningRecord], ...]:
+    """The settings that a run's targets are launched with, where there was a choice.
+
+    Raises:
+        RecordError: one of them cannot be read.
+    """
+    return _all(folder, TUNING, _RECORD_NAME, TuningRecord)
+
+
+def others(folder: Path) -> dict[str, str]:
+    """Name and digest of every file that a run consists of beside its chain and its logs.
+
+    Raises:
+        RecordError: one of them cannot be read.
+    """
+    notes = [name for form in (_INTERRUPTED_NAME, _RESUMED_NAME) for name in recorded.names(folder, "", form)]
+    pictures = _names(folder, PICTURES, re.compile(r"[^.].*"))
+    small = [*notes, *_names(folder, TUNING, _RECORD_NAME)]
+    return {name: recorded.digest_of(folder, name) for name in small} | {
+        name: recorded.digest_of(folder, name, recorded.MOST_PICTURE_BYTES) for name in pictures
+    }
+
+
+def launch_name(sequence: int) -> str:
+    """File name of a launch, in the run's folder."""
+    return f"{LAUNCHES}/{sequence:04d}.json"
+
+
+def _names(folder: Path, part: str, form: re.Pattern[str]) -> list[str]:
+    """As :func:`recorded.names`, of a part that a run may lack."""
+    return recorded.names(folder, part, form) if os.path.lexists(folder / part) else []
+
+
+def _all(folder: Path, part: str, form: re.Pattern[str], type_: type[R]) -> tuple[Recorded[R], ...]:
+    return tuple(recorded.read(folder, name, type_) for name in _names(folder, part, form))
+
+
+def _check(folder: Path, found: Contents) -> None:
+    findings = list(
+        dict.fromkeys((*_misnamed(found), *contradictions(found.run.record, _launches(found)), *_broken(found)))
+    )
+    if findings:
+        more = f"\n  and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+        raise RecordError(
+            f"{folder} contradicts itself, so nothing of it is reported, compared or continued:\n"
+            + "\n".join(f"  {finding}" for finding in findings[:_SHOWN])
+            + f"{more}\nget the run again, or measure anew with esrbench bench"
+        )
+
+
+def _launches(found: Contents) -> list[LaunchRecord]:
+    return [file.record for file in found.launches]
+
+
+def _misnamed(found: Contents) -> Iterator[str]:
+    """Files whose names are not those of what they hold."""
+    for launch in found.launches:
+        if launch.name != launch_name(launch.record.sequence):
+            yield f"{launch.name} holds launch {launch.record.sequence}"
+    for resumed in found.resumptions:
+        if resumed.name != f"resumed.{resumed.record.sequence:04d}.json":
+            yield f"{resumed.name} says that it went on with launch {resumed.record.sequence}"
+    cases = {(case.target, case.workload) for case in found.run.record.cases}
+    for tuned in found.tunings:
+        named = (tuned.record.target, tuned.record.workload)
+        if named not in cases or tuned.name != f"{TUNING}/{file_stem(*named)}.json":
+            yield f"{tuned.name} is of {tuned.record.target} on {tuned.record.workload!r}, which it should not be"
+
+
+def _broken(found: Contents) -> Iterator[str]:
+    links = found.chain
+    yield from chain.breaks(links)
+    for file in found.interruptions:
+        number = int(file.name.split(".")[1])
+        if number >= len(links):
+            yield f"{file.name} lies behind the last launch, {len(links) - 2}"
+        else:
+            yield from chain.breaks_at_end(file.name, file.version, file.record, links[: number + 1])
+    if found.end is not None:
+        yield from chain.breaks_at_end(found.end.name, found.end.version, found.end.record, links)
+        if found.end.version >= chain.SINCE_VERSION:
+            recorded_then = found.end.record.files.items()  # pictures are compared when they are shown, and may be gone
+            then = {name: sha256 for name, sha256 in recorded_then if not name.startswith(f"{PICTURES}/")}
+            yield from chain.changed(then, found.others)

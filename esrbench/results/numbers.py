@@ -1,0 +1,42 @@
+"""Find numbers that no measurement gives: negative counts and times, or beyond all bounds."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+LARGEST = 1e18
+"""Above a year in nanoseconds (3.2e16), an exabyte, and whatever else a record holds."""
+
+_SIGNED = frozenset({"exit_code", "ssim", "temperature_c", "seed"})
+"""Fields that may be negative: a signal's number, a similarity, degrees Celsius, anything."""
+
+
+def absurd(value: msgspec.Struct) -> Iterator[str]:
+    """Name each number of ``value``, and of what is in it, that cannot be: ``cold_ns is -5``.
+
+    Times in nanoseconds are above 0: nothing that is measured takes no time.
+    """
+    for name, number in _numbers(value, ""):
+        if number < 0 and name not in _SIGNED:
+            yield f"{name} is {number:g}, below 0"
+        elif number == 0 and name.endswith("_ns"):
+            yield f"{name} is 0"
+        elif abs(number) > LARGEST:
+            yield f"{name} is {number:g}, above {LARGEST:g}"
+
+
+def _numbers(value: object, name: str) -> Iterator[tuple[str, float]]:
+    """Each number with its field's name; of several in a row the smallest and the largest."""
+    if isinstance(value, msgspec.Struct):
+        for field in value.__struct_fields__:
+            yield from _numbers(getattr(value, field), field)
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _numbers(each, name)
+    elif isinstance(value, tuple) and value and all(isinstance(each, int | float) for each in value):
+        yield from ((name, each) for each in {min(value), max(value)})
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _numbers(each, name)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield name, value
