@@ -166,7 +166,8 @@ def open_model(ref: str) -> Model:
         CheckpointError: the weights are absent, damaged or of another network; says what to do.
     """
     file = locate(ref)
-    return msgspec.structs.replace(checkpoints.read(file.path, file.name), source=file.source)
+    model = checkpoints.read(file.path, file.name)
+    return msgspec.structs.replace(model, source=file.source) if ref in names() else model
 
 
 def open_rgb_model(ref: str) -> Model:

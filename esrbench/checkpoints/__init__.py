@@ -32,13 +32,14 @@ def read(path: Path, name: str | None = None) -> Model:
         spec = spec_of({key: array.shape for key, array in tensors.items()}, contents.reduced_to)
         weights = canonical(tensors, spec)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        where = f" in {contents.part}" if contents.part else ""
+        raise CheckpointError(f"{path}{where}: {error}") from error
     return Model(
         name=name or path.stem,
         spec=spec,
         weights=weights,
         weights_sha256=digest(weights, contents.reduced_to),
-        source=f"file {path.name}",
+        source=f"file {path.name}" + (f", {contents.part}" if contents.part else ""),
     )
 
 

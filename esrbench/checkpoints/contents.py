@@ -14,6 +14,8 @@ LARGEST_BYTES = 1 << 30
 """Of a file, and of what it unfolds to in memory: fifteen times the official x4plus (67 MB), and enough for one that
 was saved with its optimiser's state (three times the weights) and a discriminator."""
 
+KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
+
 Tensors = Mapping[str, npt.NDArray[np.generic]]
 
 
@@ -22,6 +24,7 @@ class Contents(NamedTuple):
 
     tensors: Tensors
     reduced_to: int | None = None  # scale after a closing bicubic reduction, where the file states one
+    part: str = ""  # which of the file's networks it is, for people; empty where it is the file's only content
 
 
 def check_file(path: Path) -> None:

@@ -21,6 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from esrbench.architecture import NetworkSpec, RRDBNetSpec, Shape, SRVGGNetSpec, architecture_name
+from esrbench.checkpoints import foreign
+from esrbench.checkpoints.contents import KNOWN
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Weights
 
@@ -29,7 +31,7 @@ LARGEST_WEIGHT = 1e6
 """The largest weights of the three packaged models are 4.8, 4.0 and 34.9. A damaged file may hold 1e38: finite, and yet
 it drives the network to infinity."""
 
-KNOWN = "esrbench knows RRDBNet and SRVGGNetCompact"
+MOST_TENSORS = 10_000  # x4plus has 702
 
 
 def spec_of(shapes: Mapping[str, Shape], reduced_to: int | None = None) -> NetworkSpec:
@@ -40,6 +42,10 @@ def spec_of(shapes: Mapping[str, Shape], reduced_to: int | None = None) -> Netwo
     """
     if not shapes:
         raise CheckpointError("there are no tensors in it")
+    if len(shapes) > MOST_TENSORS:
+        raise CheckpointError(f"it has {len(shapes):,} tensors, more than {MOST_TENSORS:,}; no network known here has")
+    if (other := foreign.recognise(shapes)) is not None:
+        raise CheckpointError(f"it looks like {other}; {KNOWN}")
     try:
         spec = _reduced(_guess(shapes), reduced_to)
     except ValueError as error:  # hyperparameters that no network has
@@ -116,6 +122,12 @@ def _rrdbnet(shapes: Mapping[str, Shape], layers: Collection[str]) -> RRDBNetSpe
 
 
 def _srvggnet(shapes: Mapping[str, Shape], layers: Collection[str]) -> SRVGGNetSpec:
+    if len(layers) > 1 and not any(len(shape) == 1 and name.endswith(".weight") for name, shape in shapes.items()):
+        raise CheckpointError(
+            "it looks like SRVGGNetCompact with ReLU or LeakyReLU instead of PReLU: its activations have no slopes, "
+            "and the file does not tell which of the two it is. Save it with slopes (body.1.weight, body.3.weight …), "
+            "of 0 for ReLU or 0.1 for LeakyReLU: that is the same network with PReLU"
+        )
     slopes = sum(layer.startswith("body.") for layer in layers) // 2  # a convolution, then a PReLU and one for each
     features, taken = _conv_shape(shapes, "body.0")
     made, _ = _conv_shape(shapes, f"body.{2 * slopes}")
@@ -153,7 +165,10 @@ def _check(shapes: Mapping[str, Shape], spec: NetworkSpec) -> None:
         raise CheckpointError(f"it looks like {architecture_name(spec)}, but its tensors do not fit: {found}")
 
 
+LONGEST_NAME = 80  # in a message
+
+
 def _some(names: Iterable[str], limit: int = 4) -> str:
     listed = list(names)
     more = f" and {len(listed) - limit} more" if len(listed) > limit else ""
-    return ", ".join(listed[:limit]) + more
+    return ", ".join(name[:LONGEST_NAME] for name in listed[:limit]) + more

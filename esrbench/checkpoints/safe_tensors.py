@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from esrbench.checkpoints.contents import Contents
-from esrbench.checkpoints.state_dict import arrays
+from esrbench.checkpoints.state_dict import of_network
 from esrbench.errors import CheckpointError
 
 LARGEST_HEADER_BYTES = 4 << 20
@@ -26,4 +26,4 @@ def read(path: Path) -> Contents:
         tensors = load(content)
     except Exception as error:  # a parser that is fed foreign bytes may raise anything
         raise CheckpointError(f"{path} is not a safetensors file, or is damaged: {error}") from error
-    return Contents(arrays(tensors, path))
+    return of_network(tensors, path)

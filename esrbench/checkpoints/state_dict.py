@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from esrbench.checkpoints import pickles
+from esrbench.checkpoints import networks, pickles
 from esrbench.checkpoints.contents import LARGEST_BYTES, Contents
 from esrbench.errors import CheckpointError
 
 if TYPE_CHECKING:
     import torch
 
-# Where trainers put the state dict; the moving average first: it is what the official files are run with.
-WRAPPERS = ("params_ema", "params-ema", "params", "model_state_dict", "state_dict", "model", "net", "generator")
-PREFIXES = ("module.", "netG.")  # of torch.nn.DataParallel, and of trainers that keep two networks
 REDUCED_TO = "reduced_to"  # beside the state dict, in what esrbench writes of a network that is followed by a reduction
 
-DEEPEST = 4  # wrappers in one another
 PICKLES = 5  # of torch < 1.6: a magic number, a version, the machine, the state dict, keys of the storages
 SLACK_BYTES = 16 << 20  # torch.save compresses nothing; only the code in a TorchScript archive unfolds to more
 
@@ -56,13 +52,28 @@ def read(path: Path) -> Contents:
     except CheckpointError as error:
         raise CheckpointError(f"{path} is not read: {error}") from error
     loaded = _load(path)
-    tensors = arrays(_unwrapped(loaded, path), path)
+    contents = of_network(loaded, path)
     reduced_to = loaded.get(REDUCED_TO) if isinstance(loaded, Mapping) else None
-    return Contents(tensors, reduced_to if type(reduced_to) is int else None)
+    return contents._replace(reduced_to=reduced_to if type(reduced_to) is int else None)
+
+
+def of_network(loaded: object, path: Path) -> Contents:
+    """The one network that is meant, of all that a file holds.
+
+    Raises:
+        CheckpointError: there is none, or one of its tensors is none.
+    """
+    try:
+        network, others = networks.find(loaded)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} {error}") from error
+    beside = f" (not {', '.join(other.name[:80] for other in others[:4])})" if others else ""
+    part = network.name[:80] + beside if network.place or others else ""
+    return Contents(arrays(network.tensors, path), part=part)
 
 
 def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Tensors as arrays, floats as float32, under their names without what a trainer put in front.
+    """Tensors as arrays, floats as float32.
 
     Raises:
         CheckpointError: one is no tensor, or has no values in memory; or they would fill the memory.
@@ -77,9 +88,7 @@ def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np
             raise CheckpointError(
                 f"{path}: {name} is a {type(value).__name__}, not a tensor; it is no plain state dict"
             )
-        if _plain(name) in tensors:
-            raise CheckpointError(f"{path}: two of its tensors are {_plain(name)}")
-        tensors[_plain(name)] = value
+        tensors[name] = value
     # A tensor may be a view that repeats few bytes many times: what counts is what it unfolds to.
     unfolded_bytes = 4 * sum(tensor.numel() for tensor in tensors.values())
     if unfolded_bytes > LARGEST_BYTES:
@@ -158,23 +167,6 @@ def _load(path: Path) -> object:
         reason = error.__context__ if isinstance(error, pickle.UnpicklingError) and error.__context__ else error
         sentence = (str(reason).strip() or type(reason).__name__).splitlines()[0].split(". ")[0]
         raise CheckpointError(f"{path} cannot be read as a PyTorch state dict: {sentence}") from error
-
-
-def _unwrapped(loaded: object, path: Path) -> Mapping[object, object]:
-    for _ in range(DEEPEST):
-        if not isinstance(loaded, Mapping):
-            raise CheckpointError(f"{path} holds a {type(loaded).__name__}, not a state dict")
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
-        if inner is None:
-            return loaded
-        loaded = inner
-    raise CheckpointError(f"{path} holds a state dict wrapped more than {DEEPEST - 1} times; save it by itself")
-
-
-def _plain(name: str) -> str:
-    while prefix := next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""):
-        name = name.removeprefix(prefix)
-    return name
 
 
 def _array(tensor: "torch.Tensor", name: str, path: Path) -> npt.NDArray[np.generic]:

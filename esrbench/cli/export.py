@@ -73,6 +73,7 @@ def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> 
     from esrbench.delivery import export_to
     from esrbench.errors import ExportError
 
+    _tell_weights(model)
     made: list[LocatedArtifact] = []
     failed: list[tuple[Format, ExportOptions, ExportError]] = []
     console = Console(stderr=True)
@@ -93,6 +94,14 @@ def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> 
             say(f"\nfailed: {_title(format_, options)}: {reason}")
     if failed:
         raise typer.Exit(NOT_RIGHT)
+
+
+def _tell_weights(ref: str) -> None:
+    """Say which of a checkpoint's networks is meant."""
+    from esrbench import zoo
+
+    if ref not in zoo.names():
+        say(f"weights: {zoo.open_model(ref).source}", error=True)
 
 
 def _verify(folder: Path, model: str | None, *, as_json: bool) -> None:

@@ -205,7 +205,7 @@ def test_integer_weights_are_refused(tiny, tmp_path):
 @pytest.mark.parametrize(
     ("content", "match"),
     [
-        ({"features.0.weight": torch.zeros(4, 3, 3, 3)}, "of no network known here"),
+        ({"stages.0.weight": torch.zeros(4, 3, 3, 3)}, "of no network known here"),
         ({"conv_first.weight": torch.zeros(8, 3, 3, 3)}, "conv_last.weight is missing"),
         (
             {"conv_first.weight": torch.zeros(8, 3, 3, 3), "conv_last.weight": torch.zeros(3, 8, 3, 3)},
@@ -217,9 +217,12 @@ def test_integer_weights_are_refused(tiny, tmp_path):
         ),
         ({"body.0.weight": torch.zeros(8, 3, 3, 3)}, "not scale"),
         ({"body.0.weight": torch.zeros(8, 3, 3, 3), "body.1.weight": torch.zeros(8)}, "body.2.weight is missing"),
-        ({"body.0.weight": torch.zeros(0, 0, 3, 3), "body.2.weight": torch.zeros(0, 0, 3, 3)}, "at least 1"),
-        ({"epoch": 3}, "epoch is a int, not a tensor"),
-        ({}, "no tensors"),
+        (
+            {f"body.{n}.weight": torch.zeros(shape) for n, shape in enumerate([(0, 0, 3, 3), (0,), (0, 0, 3, 3)])},
+            "at least 1",
+        ),
+        ({"epoch": 3}, "holds no tensors of a network, but epoch"),
+        ({}, "no tensors of a network, but nothing"),
         ([1, 2], "holds a list"),
     ],
 )

@@ -1,0 +1,151 @@
+"""Find the network among what a trainer saves: its average, its discriminator, its losses, its optimiser's state.
+
+A checkpoint is dictionaries in dictionaries. A network is where its first layers are, under whatever keys and prefix:
+
+    BasicSR       params, params_ema                                        Real-ESRGAN's own
+    mmagic        state_dict: generator.*, generator_ema.*, discriminator.*, step_counter
+    Lightning     state_dict: net_g.*, loss.vgg.*; callbacks, optimizer_states
+    AveragedModel n_averaged, module.*
+    torch.compile _orig_mod., anywhere in a name
+
+The average of the weights over the training is preferred: it is what the official files are run with.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from esrbench.checkpoints import foreign
+from esrbench.checkpoints.contents import KNOWN
+from esrbench.errors import CheckpointError
+
+DEEPEST = 4  # dictionaries in one another
+
+_WRAPPING = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Parts of names that torch.nn.DataParallel, torch.compile, FSDP and its activation checkpointing put in."""
+
+_FIRST_LAYER = re.compile(
+    r"(?P<prefix>(?:[^.]+\.)*?)"
+    r"(conv_first|body\.0|body\.0\.rdb1\.conv1|RRDB_trunk\.0\.RDB1\.conv1|model\.1\.sub\.0\.RDB1\.conv1\.0)\.weight"
+)
+_AVERAGED = re.compile(r"(?<![a-z])(ema|swa|averaged?)(?![a-z])", re.IGNORECASE)
+_OTHER = re.compile(r"(^|[._ -])(net_?d|d|disc\w*|critic|loss\w*|vgg\w*|percep\w*|optim\w*|exp_avg\w*)($|[._ -])", re.I)
+_USUAL = ("params", "model_state_dict", "state_dict", "model", "net", "generator", "net_g", "netG", "g")
+"""Of several networks that are not averaged, the last key or prefix of the one that is meant."""
+
+
+class Network(NamedTuple):
+    """Parameters of one network, and where in the checkpoint they lie."""
+
+    place: tuple[str, ...]  # keys of dictionaries, then parts of the names' prefix
+    averaged: bool
+    tensors: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return ".".join(self.place) or "its parameters"
+
+
+def find(loaded: object) -> tuple[Network, list[Network]]:
+    """The network that is meant, and others that were found beside it.
+
+    Raises:
+        CheckpointError: nothing is a dictionary, dictionaries are nested too deep, or several networks are as likely.
+    """
+    if not isinstance(loaded, Mapping):
+        raise CheckpointError(f"holds a {type(loaded).__name__}, not a state dict")
+    found = [network for keys, inner in _dictionaries(loaded) for network in _networks(keys, inner)]
+    if not found:
+        return _fallback(loaded), []
+    likely = [network for network in found if not _is_other(network)] or found
+    averaged = [network for network in likely if network.averaged]
+    ranked = sorted(averaged or likely, key=_rank)
+    if len(ranked) > 1 and _rank(ranked[0]) == _rank(ranked[1]):
+        names = " and ".join(network.name for network in ranked[:4])
+        raise CheckpointError(f"holds several networks, {names}; save the one that is meant by itself")
+    return ranked[0], [network for network in found if network is not ranked[0]]
+
+
+def _is_other(network: Network) -> bool:
+    return bool(_OTHER.search(network.name) or foreign.recognise(network.tensors))
+
+
+def plain(name: str) -> str:
+    """A parameter's name without what wraps its module."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPING)
+
+
+def _dictionaries(loaded: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
+    """Every dictionary once, the outer ones first."""
+    level: list[tuple[tuple[str, ...], Mapping[Any, Any]]] = [((), loaded)]
+    seen = {id(loaded)}
+    for _ in range(DEEPEST):
+        yield from level
+        deeper = []
+        for keys, outer in level:
+            for key, inner in outer.items():
+                if isinstance(key, str) and isinstance(inner, Mapping) and id(inner) not in seen:
+                    seen.add(id(inner))
+                    deeper.append(((*keys, key), inner))
+        level = deeper
+
+
+def _networks(keys: tuple[str, ...], inner: Mapping[Any, Any]) -> Iterator[Network]:
+    names = {plain(name) for name, value in inner.items() if isinstance(name, str) and hasattr(value, "shape")}
+    matches = filter(None, map(_FIRST_LAYER.fullmatch, names))
+    prefixes = {match["prefix"] for match in matches if not _is_numbered(match["prefix"])}
+    for prefix in sorted(prefixes):
+        place = (*keys, *prefix.split(".")[:-1])
+        averaged = bool("n_averaged" in inner or any(map(_AVERAGED.search, place)))
+        yield Network(place, averaged, _under(prefix, inner, prefixes - {prefix}))
+
+
+def _is_numbered(prefix: str) -> bool:
+    """``body.0.body.0.weight`` is a block of EDSR, whose ``body.0`` is no first layer."""
+    return any(part.isdigit() for part in prefix.split("."))
+
+
+def _under(prefix: str, inner: Mapping[Any, Any], others: Iterable[str]) -> dict[str, Any]:
+    """What lies under ``prefix``, and under none of the longer ones; counters and settings are left out.
+
+    Raises:
+        CheckpointError: two of its names are one without what wraps their modules.
+    """
+    longer = tuple(other for other in others if other.startswith(prefix))
+    tensors: dict[str, Any] = {}
+    for full, value in inner.items():
+        name = plain(full) if isinstance(full, str) else full
+        if isinstance(name, str):
+            if not name.startswith(prefix) or (longer and name.startswith(longer)):
+                continue
+            name = name.removeprefix(prefix)
+        if _is_beside(name, value):
+            continue
+        if name in tensors:
+            raise CheckpointError(f"is damaged: two of its tensors are {name[:80]}")
+        tensors[name] = value
+    return tensors
+
+
+def _is_beside(name: object, value: Any) -> bool:
+    """Whether it is no parameter: a number of steps, a setting, another dictionary."""
+    if hasattr(value, "shape"):
+        return len(value.shape) == 0
+    return not (isinstance(name, str) and name.endswith((".weight", ".bias")))
+
+
+def _fallback(loaded: Mapping[Any, Any]) -> Network:
+    """The innermost dictionary that may hold parameters: what is wrong with it is told by its names."""
+    for keys, inner in _dictionaries(loaded):
+        if any(hasattr(value, "shape") for value in inner.values()):
+            return Network(keys, False, _under("", inner, ()))
+        if len(keys) == DEEPEST - 1 and any(isinstance(value, Mapping) for value in inner.values()):
+            raise CheckpointError(f"holds a state dict wrapped more than {DEEPEST - 1} times; save it by itself")
+    held = ", ".join(str(key)[:40] for key in list(loaded)[:6])
+    raise CheckpointError(f"holds no tensors of a network, but {held or 'nothing'}; {KNOWN}")
+
+
+def _rank(network: Network) -> int:
+    last = network.place[-1] if network.place else ""
+    return _USUAL.index(last) if last in _USUAL else len(_USUAL)
