@@ -28,8 +28,8 @@ choice, and reaches far inside. Of realesrgan-x4plus on a photo of 128², drawn 
 beyond the borders, 81.6 % of the values are within 1/255 of each other, 94.0 % at 12 px from the borders, 99.1 % at 24,
 99.9 % at 32 (measured once, torch fp32 on 128², zeros against reflected borders)."""
 
-_SOFTWARE = " (software)"
-_FORM = re.compile(rf"(?P<target>[^=]+?)(?P<software>{re.escape(_SOFTWARE)})?=(?P<command>.*)", re.DOTALL)
+SOFTWARE = " (software)"
+_FORM = re.compile(rf"(?P<target>[^=]+?)(?P<software>{re.escape(SOFTWARE)})?=(?P<command>.*)", re.DOTALL)
 
 
 class Command(Value, frozen=True, kw_only=True):

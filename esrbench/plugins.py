@@ -14,9 +14,10 @@ import msgspec
 
 from esrbench.artifact import Format
 from esrbench.codec import Value
-from esrbench.errors import EsrbenchError, UnavailableError, UnknownNameError
+from esrbench.errors import EsrbenchError, RecordError, UnavailableError, UnknownNameError
 from esrbench.exporter import Exporter
 from esrbench.runner import Runner
+from esrbench.settings import DEFAULT, Settings
 from esrbench.system.child_environment import withdraw_steering
 from esrbench.target import NAME, Precision, Target
 
@@ -136,6 +137,28 @@ def artifact_for(target: Target) -> tuple[Format, Precision]:
     asked = runner(target.runtime)
     with contained():
         return format_for(asked), Precision(asked.artifact_precision(target))
+
+
+def candidates(target: Target) -> tuple[Settings, ...]:
+    """Ask a target's runner which settings are worth trying; a runner that cannot say has none."""
+    with suppress(EsrbenchError), contained():  # a plug-in's mistake must not end the run of the others
+        found = tuple(runner(target.runtime).candidates(target))
+        return found if all(isinstance(each, Settings) for each in found) else ()
+    return ()
+
+
+def check_settings(target: Target, settings: Settings, origin: str) -> None:
+    """Refuse recorded settings that the target's runner does not name: a record decides nothing else of a runtime.
+
+    Raises:
+        RecordError: ``origin`` asks for them; say what the runner knows.
+    """
+    known = (DEFAULT, *candidates(target))
+    if settings not in known:
+        raise RecordError(
+            f"{origin} asks for {settings.text} on {target}, which are none of the settings that its runner tries here "
+            f"({'; '.join(dict.fromkeys(each.text for each in known))}); measure anew with esrbench bench --tune"
+        )
 
 
 def runner_names(*, on_request: bool = True) -> tuple[str, ...]:

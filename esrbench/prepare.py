@@ -1,7 +1,6 @@
 """From a suite to a plan: artifacts, pixels, the record that a run begins with. Nothing is measured here."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -22,7 +21,7 @@ from esrbench.architecture import NetworkSpec
 from esrbench.artifact import LocatedArtifact
 from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import EsrbenchError, UnavailableError
+from esrbench.errors import UnavailableError
 from esrbench.launcher import Inputs, now
 from esrbench.plan import Plan, Refusal
 from esrbench.provision import Say
@@ -171,15 +170,7 @@ def _launch_environment(suite: Suite, say: Say) -> LaunchEnvironment:
 
 def _candidates(prepared: Prepared) -> dict[Target, tuple[Settings, ...]]:
     """Collect the settings of each target that has a choice."""
-    return {target: found for target in prepared.artifacts if len(found := settings_of(target)) > 1}
-
-
-def settings_of(target: Target) -> tuple[Settings, ...]:
-    """Ask a target's runner which settings are worth trying; a runner that cannot say has none."""
-    with suppress(EsrbenchError), plugins.contained():  # a plug-in's mistake must not end the run of the others
-        found = tuple(plugins.runner(target.runtime).candidates(target))
-        return found if all(isinstance(each, Settings) for each in found) else ()
-    return ()
+    return {target: found for target in prepared.artifacts if len(found := plugins.candidates(target)) > 1}
 
 
 def _located(commands: Mapping[Target, Command], usable: Sequence[Availability]) -> dict[Target, LocatedCommand]:

@@ -1,12 +1,13 @@
 """A run that was cut short goes on: the same plan, on the same machine, unless a change is allowed."""
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
-from esrbench import __version__, prepare, store
+from esrbench import __version__, plugins, prepare, store
+from esrbench.command import BORDER_PX, SOFTWARE, Command
 from esrbench.errors import UsageError
 from esrbench.launcher import now
 from esrbench.likeness import Aspect, Difference, differences
@@ -26,22 +27,35 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
     writer: RunWriter
 
 
-def resume(folder: Path, allowed: Collection[Aspect], say: Say, environment: Mapping[str, str]) -> Resumed:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What this command line asks for, beside a folder: a record is data, and no reason to run or set anything."""
+
+    environment: Mapping[str, str] = {}  # variables of launches; ``LD_PRELOAD`` runs whatever it names
+    commands: tuple[Command, ...] = ()
+    recorded_commands: bool = False  # run those of the record too
+
+
+def resume(folder: Path, allowed: Collection[Aspect], say: Say, asked: Asked) -> Resumed:
     """Prepare the rest of the run in ``folder``, and note there that it goes on.
 
-    ``environment`` holds the variables that were asked for now: those of the record are data from a file, and
-    ``LD_PRELOAD`` runs whatever it names.
+    Of the record, its pictures are not opened: the pixels that it keeps are, by their digest. Its model is, where that
+    is a checkpoint's path: a checkpoint is read as data, and has to have the weights recorded.
 
     Raises:
-        RecordError: no run lies there.
-        UsageError: it holds no plan, or the machine, the weights, a target or a version is not as it was.
+        RecordError: no run lies there, or it asks for settings that a runner does not name.
+        UsageError: it holds no plan, or the machine, the weights, a target or a version is not as it was; or commands
+            or variables that were not asked for again.
     """
     run = store.read_run(folder)
     settings = run.record.settings
     if settings is None:
         raise UsageError(f"{folder} was recorded without its settings, by an older esrbench; start a new run")
-    _check_environment(run, settings.environment, environment)
+    _check_environment(run, settings.environment, asked.environment)
+    _check_commands(run, settings.commands, asked)
     prepared = prepare.prepare(settings, run.record.workloads[0].threads, say, recorded=run)
+    for tuned in run.tunings:
+        if tuned.target in prepared.artifacts:
+            plugins.check_settings(tuned.target, tuned.chosen, run.name)
     changes = _changes(run, prepared, allowed)
     writer = RunWriter(folder)
     writer.resumed(
@@ -71,6 +85,34 @@ def _check_environment(run: Run, recorded: Mapping[str, str], asked: Mapping[str
             f"{run.name} {found}, which this command did not ask for alike; a record is no reason to set a variable: "
             f"{'give the same once more' if again else 'leave --env out'}, or start a new run"
         )
+
+
+def _check_commands(run: Run, recorded: Sequence[Command], asked: Asked) -> None:
+    """Refuse to run a program that this command line does not name.
+
+    Raises:
+        UsageError: say how to name it.
+    """
+    # Its border decides what is compared, and runs nothing: the record's counts.
+    unknown = [each for each in recorded if msgspec.structs.replace(each, border_px=BORDER_PX) not in asked.commands]
+    added = {each.target for each in asked.commands} - {each.target for each in recorded}
+    if added:
+        raise UsageError(f"{run.name} began without the command {', '.join(sorted(added))}; start a new run with it")
+    if unknown and not asked.recorded_commands:
+        raise UsageError(
+            f"{run.name} holds programs to run, which this command line does not name; a record is no reason to run "
+            "one:\n"
+            + "\n".join(f"  {_spelt(each)}" for each in unknown)
+            + "\nif you know them, give each again, or --allow commands for all of them"
+        )
+
+
+def _spelt(command: Command) -> str:
+    """The option that names a command, and the variables that it is run with."""
+    software = SOFTWARE if command.software else ""
+    variables = "".join(f" {shlex.quote(f'{name}={value}')}" for name, value in command.environment.items())
+    again = f"--command {shlex.quote(f'{command.target}{software}={command.command}')}"
+    return f"{again}, run with{variables}, which needs --allow commands" if variables else again
 
 
 def _changes(run: Run, prepared: Prepared, allowed: Collection[Aspect]) -> tuple[str, ...]:

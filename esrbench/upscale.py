@@ -133,6 +133,7 @@ def _as_measured(request: Request, say: Say) -> Request:
         tile_px=request.tile,
         budget_gb=request.memory_gb,
     )
+    plugins.check_settings(spot.target, spot.settings, str(request.run))
     peak = gigabytes(spot.memory_mb)
     say(f"as measured in {request.run}: {spot.target}, tiles of {spot.tile_px} px, {peak} beside the picture itself")
     halo = spot.halo_px if request.halo is None else request.halo

@@ -10,8 +10,11 @@ from esrbench.cli import app
 if TYPE_CHECKING:
     from esrbench.likeness import Aspect
 
-WITH_RESUME = frozenset({"resume", "allow", "env", "rounds", "no_wait", "reports", "as_json"})
+WITH_RESUME = frozenset({"resume", "command", "allow", "env", "rounds", "no_wait", "reports", "as_json"})
 """Options that do not change a plan."""
+
+COMMANDS = "commands"
+"""With --resume --allow: run the programs that the record names. Not one of `all`: it changes nothing, it trusts."""
 
 
 @app.command()
@@ -62,7 +65,7 @@ def bench(
         list[str] | None,
         typer.Option(
             help="With --resume, what may have changed: machine, weights, workload, threads, versions, environment "
-            "or all."
+            "or all; and commands: run those of the record, which all does not."
         ),
     ] = None,
     rounds: Annotated[
@@ -76,17 +79,22 @@ def bench(
     from esrbench import suite as suites
     from esrbench.cli.measuring import NewRun, RestOfRun, measure
     from esrbench.command import Command
+    from esrbench.resume import Asked
     from esrbench.system import child_environment
 
     environment = child_environment.parsed(env or ())
+    commands = tuple(Command.parse(text) for text in command or ())
     if resume is not None:
         _refuse_plan_options(context, resume)
-        rest = RestOfRun(folder=resume.resolve(), allowed=_aspects(allow or []), environment=environment)
+        names = allow or []
+        asked = Asked(environment=environment, commands=commands, recorded_commands=COMMANDS in names)
+        allowed = _aspects([name for name in names if name != COMMANDS])
+        rest = RestOfRun(folder=resume.resolve(), allowed=allowed, asked=asked)
         raise typer.Exit(measure(rest, reports, rounds=rounds, wait=not no_wait, as_json=as_json))
     wanted = suites.Overrides(
         model=model,
         targets=tuple(target or ()),
-        commands=tuple(Command.parse(text) for text in command or ()),
+        commands=commands,
         image=image,
         tiles=tuple(tile or ()),
         halo=halo,

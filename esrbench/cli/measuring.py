@@ -69,7 +69,7 @@ class RestOfRun(msgspec.Struct, frozen=True, kw_only=True):
 
     folder: Path
     allowed: frozenset[Aspect]
-    environment: dict[str, str]  # asked for now, as for the run's first part
+    asked: resume.Asked  # now, as for the run's first part
 
     def place(self) -> Path:
         """The run's own folder.
@@ -85,7 +85,7 @@ class RestOfRun(msgspec.Struct, frozen=True, kw_only=True):
         if store.read_run(folder).end is not None:
             say(f"{folder} came to its end: nothing is left to measure")
             return None
-        resumed = resume.resume(folder, self.allowed, say, self.environment)
+        resumed = resume.resume(folder, self.allowed, say, self.asked)
         return resumed.plan, resumed.writer, resumed.run.launches
 
 

@@ -4,14 +4,17 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from recorded import TORCH, environment, launch, memory, samples, workload, write_run
+from recorded import TORCH, environment, launch, memory, rewritten, samples, workload, write_run
 from typer.testing import CliRunner
 
 from esrbench import upscale
 from esrbench.cli import app
 from esrbench.cli import upscale as command  # noqa: F401  (registers the command)
-from esrbench.errors import UsageError
+from esrbench.errors import RecordError, UsageError
 from esrbench.measured import memory_gb, recommended
+from esrbench.record import TuningRecord
+from esrbench.settings import Settings
+from esrbench.target import Target
 
 NCNN = "ncnn@cpu:fp32"
 HERE = environment()
@@ -84,6 +87,19 @@ def test_auto_becomes_what_was_measured_and_what_was_asked_for_stays(run, monkey
     assert (made.target, made.tile, made.halo) == (TORCH, 64, 8)
     assert "0.40 GB beside the picture itself" in said[0]
     assert upscale._as_measured(msgspec.structs.replace(asked_for, halo=20), said.append).halo == 20
+
+
+def test_settings_that_the_runner_does_not_name_reach_no_runtime(run, monkeypatch, tmp_path):
+    monkeypatch.setattr(upscale.environment, "describe", lambda: HERE)
+    monkeypatch.setattr(upscale.zoo, "open_rgb_model", lambda model: SimpleNamespace(weights_sha256=WEIGHTS))
+    chosen = {"chosen": Settings(values={"CACHE_DIR": str(tmp_path / "outside")}), "trials": (), "tuned_at": "2026"}
+    tuned = TuningRecord(target=Target(TORCH), workload="t128b1", elapsed_s=1, **chosen)
+    hostile = rewritten(msgspec.structs.replace(run, tunings=(tuned,)))
+    asked_for = upscale.Request(
+        source=tmp_path / "a.png", destination=tmp_path / "b.png", threads=1, run=hostile.folder
+    )
+    with pytest.raises(RecordError, match=r"CACHE_DIR=.* on torch@cpu:fp32, which are none of the settings"):
+        upscale._as_measured(asked_for, [].append)
 
 
 def test_a_memory_budget_without_a_run_is_refused_not_guessed():

@@ -165,7 +165,8 @@ def test_a_command_is_given_the_export_and_keeps_its_id_when_a_run_goes_on(esrbe
     arguments = ["bench", "--suite", suite, "--command", command, "--out", "results/own", "--rounds", 1]
     done = esrbench(*arguments)
     assert done.returncode == 0, done.stderr
-    assert esrbench("bench", "--resume", "results/own").returncode == 0
+    assert esrbench("bench", "--resume", "results/own").returncode == 2  # a record is no reason to run a program
+    assert esrbench("bench", "--resume", "results/own", "--command", command).returncode == 0
     launches = [each for each in store.read_run(tmp_path / "results" / "own").launches if each.case.target == target]
     assert [(each.round, each.status, each.reason) for each in launches] == [(0, Status.OK, None), (1, Status.OK, None)]
     assert {each.artifact.format for each in launches} == {"ncnn"}

@@ -15,7 +15,6 @@ from esrbench.artifact import NCNN, ONNX, PYTORCH, Format
 from esrbench.errors import EsrbenchError
 from esrbench.export import ensure_artifact
 from esrbench.exporter import ExportOptions
-from esrbench.prepare import settings_of
 from esrbench.runner import Availability, DeviceType
 from esrbench.shelf import Shelf
 from esrbench.target import REFERENCE, Precision, Target
@@ -95,7 +94,7 @@ def test_a_target_of_a_hostile_runner_is_refused_and_the_others_get_their_artifa
 
 @pytest.mark.parametrize("name", ["araises", "bicubic", "amade"])
 def test_settings_that_are_none_are_no_choice(name, capsys):
-    assert settings_of(Target.of(name, "cpu", Precision.FP32)) == ()
+    assert plugins.candidates(Target.of(name, "cpu", Precision.FP32)) == ()
     assert capsys.readouterr().out == ""
 
 
