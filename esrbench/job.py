@@ -14,7 +14,19 @@ from esrbench.artifact import LocatedArtifact
 from esrbench.codec import Value
 from esrbench.command_target import LocatedCommand
 from esrbench.measure import LoopPlan
-from esrbench.record import Clocks, Energy, Fidelity, Memory, NewShape, Room, Samples, Status, ThreadsAtWork, Workload
+from esrbench.record import (
+    Clocks,
+    Energy,
+    Fidelity,
+    Memory,
+    NewShape,
+    ReferenceCheck,
+    Room,
+    Samples,
+    Status,
+    ThreadsAtWork,
+    Workload,
+)
 from esrbench.runner import Placement
 from esrbench.settings import DEFAULT, Settings
 from esrbench.target import Target
@@ -36,6 +48,7 @@ class Job(Value, frozen=True, kw_only=True):
     input_picture: str  # PNG of the workload's pixels
     reference: str  # .npy of the reference's float32 output tiles
     makes_reference: bool  # write `reference` instead of comparing with it
+    checks_reference: bool = False  # also hold it to float64
     picture: str  # PNG to write: the output, stitched
     loop: LoopPlan
     seed: int = 0  # of the tiles that differ in every pass: another one each launch
@@ -63,6 +76,7 @@ class Outcome(Value, frozen=True, kw_only=True):
     clocks: Clocks | None = None
     energy: Energy | None = None
     threads_at_work: ThreadsAtWork | None = None
+    reference_check: ReferenceCheck | None = None
     room: Room | None = None
 
     def judged(self, fidelity: Fidelity, wrong: str | None) -> Self:

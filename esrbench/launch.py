@@ -7,10 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from esrbench import clocks, command_launch, fidelity, images, memory, plugins, tiling, workload
+from esrbench import clocks, command_launch, fidelity, images, memory, plugins, reference_check, tiling, workload
 from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
@@ -51,6 +52,8 @@ def launch(job: Job, clock: Clock, keep: Keep) -> Outcome:
             measured, output = _measured(job, session, tiles, clock, begin_ns=begin_ns, meter=meter)
             try:
                 judged = _judged(job, prepared, measured, output)
+                if job.checks_reference:
+                    judged = _checked(job, session, tiles.batches[0][:1], judged)
             except MemoryError as error:
                 raise OutOfMemoryError(f"the target drew the picture; none was left to compare it: {error}") from error
             outcome = _met_new_shape(job, session, tiles, judged, clock=clock, keep=keep)
@@ -130,6 +133,15 @@ def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.
     reference: npt.NDArray[np.float32] = np.load(job.reference, allow_pickle=False)
     found = fidelity.measure(fidelity.worst(copies, reference), reference, prepared.plan, scale)
     return outcome.judged(found, fidelity.verdict(found, job.target.precision))
+
+
+def _checked(job: Job, session: Session, tile: Tiles, outcome: Outcome) -> Outcome:
+    """Hold the reference to float64: where it is no fp32, nothing can be compared with it."""
+    found = reference_check.check(session, job.artifact, tile)
+    checked = msgspec.structs.replace(outcome, reference_check=found)
+    if (reason := reference_check.failure(found)) is None:
+        return checked
+    return msgspec.structs.replace(checked, status=Status.WRONG, reason=reason, remedy=reference_check.REMEDY)
 
 
 def _check_placement(placement: Placement, target: Target) -> None:

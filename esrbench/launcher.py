@@ -20,7 +20,7 @@ from esrbench.exhaustion import KILLED, MemoryWatch, last_lines
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
-from esrbench.record import Case, LaunchRecord, Status, Workload
+from esrbench.record import Case, LaunchRecord, ReferenceCheck, Status, Workload
 from esrbench.settings import DEFAULT, Settings
 from esrbench.store import RunWriter, picture_name, write_once
 from esrbench.target import REFERENCE, Target
@@ -67,6 +67,7 @@ class Launcher:
         self._gauges = noise.Gauges()
         self._settings: dict[tuple[Target, str], Settings] = {}
         self._references: dict[Workload, str] = {}  # what they are drawn of -> the workload that they were drawn for
+        self._reference_check: ReferenceCheck | None = None
 
     def choose(self, target: Target, workload: str, settings: Settings) -> None:
         """Launch the target on this workload with these settings from now on, the control too."""
@@ -89,8 +90,10 @@ class Launcher:
             _name_again(self._reference_picture(drawn), picture)
             return Outcome(status=Status.OK)
         job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
-        job = msgspec.structs.replace(job, workload=msgspec.structs.replace(job.workload, batch=1, copies=1))
+        single = msgspec.structs.replace(job.workload, batch=1, copies=1)
+        job = msgspec.structs.replace(job, workload=single, checks_reference=not self._references)
         outcome = self._run(job, log, timeout_s)[0]
+        self._reference_check = outcome.reference_check or self._reference_check
         if outcome.status is Status.OK:
             self._references[once] = workload
         return outcome
@@ -144,6 +147,7 @@ class Launcher:
             clocks=outcome.clocks,
             energy=outcome.energy,
             threads_at_work=outcome.threads_at_work,
+            reference_check=self._reference_check,
             room=outcome.room,
             software=job.software,
         )

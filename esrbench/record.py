@@ -1,5 +1,6 @@
 """What is written to ``results/``: the versioned schema. Raw values; statistics are computed when read."""
 
+import math
 from enum import StrEnum
 
 import msgspec
@@ -163,6 +164,18 @@ class Fidelity(Value, frozen=True, kw_only=True):
     border_px: int = 0  # input pixels at each border that were not compared
 
 
+class ReferenceCheck(Value, frozen=True, kw_only=True):
+    """One tile of the reference against an evaluation of the network in float64, before anything was compared."""
+
+    side_px: int
+    mse: float  # mean squared error, of the [0, 1] scale
+    seconds: float  # that the check took
+
+    def __post_init__(self) -> None:
+        if self.side_px < 1 or not 0 <= self.mse < math.inf:
+            raise ValueError(f"a check of {self.side_px} px with a mean squared error of {self.mse} cannot be")
+
+
 class Workload(Value, frozen=True, kw_only=True):
     """The same pixels for every target."""
 
@@ -212,6 +225,7 @@ class LaunchRecord(Value, frozen=True, kw_only=True):
     clocks: Clocks | None = None
     energy: Energy | None = None
     threads_at_work: ThreadsAtWork | None = None
+    reference_check: ReferenceCheck | None = None  # of the reference that its picture was compared with
     room: Room | None = None  # what it had, where memory ran out
     software: bool = False  # its device is the CPU by another name, as its runtime said before anything ran
     previous_sha256: str | None = None  # of the file of the launch before, or of run.json; None: before schema 3

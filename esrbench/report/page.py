@@ -11,8 +11,9 @@ from markupsafe import Markup, escape
 from esrbench.artifact import Artifact
 from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.compare import answer
+from esrbench.fidelity import psnr_db
 from esrbench.history import History
-from esrbench.record import Attainable, Case, RunRecord
+from esrbench.record import Attainable, Case, ReferenceCheck, RunRecord
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
 from esrbench.report.environment_notes import passed_variables
@@ -103,6 +104,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     proofs: list[Proof]
     tunings: list[TuningRow]
     machine: list[tuple[str, str]]
+    reference_check: ReferenceCheck | None  # the worst, where the run went on
     roofs: list[Roof]
 
 
@@ -120,7 +122,12 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"png_uri": png_uri, "decibel": decibel, "significant": significant}
+    environment.filters |= {
+        "png_uri": png_uri,
+        "decibel": decibel,
+        "psnr": lambda mse: decibel(psnr_db(mse)),
+        "significant": significant,
+    }
     template = environment.get_template("page.html.j2")
     speed_by_memory = [*frontiers, *[None] * (len(runs) - len(frontiers))]
     sections = [_section(*each) for each in zip(runs, charts, speed_by_memory, strict=True)]
@@ -161,6 +168,7 @@ def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | N
         proofs=[proof for row in rows if (proof := _proof(run, row))],
         tunings=tuning_rows(run),
         machine=_machine(run.record),
+        reference_check=_reference_check(run),
         roofs=[Roof(attainable=each, ridge=ridge(each)) for each in run.record.attainable],
     )
 
@@ -176,6 +184,11 @@ def _proof(run: Run, row: CaseSummary) -> Proof | None:
     if found is None or found.placement is None:
         return None
     return Proof(label=row.label, placement=found.placement, artifact=found.artifact)
+
+
+def _reference_check(run: Run) -> ReferenceCheck | None:
+    found = [launch.reference_check for launch in run.launches if launch.reference_check]
+    return max(found, key=lambda check: check.mse, default=None)
 
 
 def _machine(record: RunRecord) -> list[tuple[str, str]]:
