@@ -56,6 +56,17 @@ class ProvenShape(Value, frozen=True, kw_only=True):
     output_sha256: str  # of shape and values: tells whether another machine draws the very same
 
 
+FP16_MAX = 65504.0
+"""The largest finite fp16 value (IEEE 754 binary16)."""
+
+
+class HalfRange(Value, frozen=True, kw_only=True):
+    """How far a network's values go, computed in fp32, and what rounding each of them to fp16 costs its picture."""
+
+    largest_activation: float  # absolute, of whatever a layer is given or makes
+    rounded_mse: float  # of values whose range is 1
+
+
 class Proof(Value, frozen=True, kw_only=True):
     """That an artifact, loaded by a runtime that it is meant for, draws the picture that the network draws."""
 
@@ -63,6 +74,7 @@ class Proof(Value, frozen=True, kw_only=True):
     versions: dict[str, str]
     arithmetic: Precision  # of the session; fp32 where the CPU has no arithmetic of the artifact's precision
     shapes: tuple[ProvenShape, ...]
+    half_range: HalfRange | None = None  # of fp16 artifacts; None: not recorded
 
     @property
     def mse(self) -> float:
@@ -91,6 +103,7 @@ class Artifact(Value, frozen=True, kw_only=True):
     export_peak_rss_bytes: int | None = None
     proof: Proof | None = None
     unproved: str | None = None  # why there is no proof
+    notes: tuple[str, ...] = ()  # what whoever uses the files should know
 
 
 class LocatedArtifact(Value, frozen=True, kw_only=True):

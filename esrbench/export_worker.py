@@ -5,6 +5,7 @@ from pathlib import Path
 
 from esrbench import __version__, checkpoints, child, memory, plugins
 from esrbench.artifact import SIDECAR, Artifact, describe_file, write_sidecar
+from esrbench.errors import UnavailableError
 from esrbench.export import ExportAnswer, ExportJob
 from esrbench.exporter import Exporter, Model
 from esrbench.shelf import Shelf, recipe
@@ -22,6 +23,7 @@ def carry_out(job: ExportJob) -> ExportAnswer:
     Raises:
         CheckpointError: the weights cannot be read.
         ExportError: the exporter failed.
+        UnavailableError: a library that it needs is not installed.
     """
     exporter = plugins.exporter(job.format)
     model = checkpoints.read(Path(job.checkpoint), job.model)
@@ -36,7 +38,13 @@ def _export(exporter: Exporter, model: Model, job: ExportJob) -> None:
     out = Path(job.out)
     out.mkdir()
     begin_ns = time.perf_counter_ns()
-    files = exporter.export(model, job.options, out)
+    try:
+        files = exporter.export(model, job.options, out)
+    except ImportError as error:
+        missing = error.name or str(error)
+        raise UnavailableError(
+            f"{job.format} is written with {missing}, which cannot be imported here", f"pip install {missing}"
+        ) from error
     export_s = (time.perf_counter_ns() - begin_ns) / 1e9
     artifact = Artifact(
         model=model.name,
@@ -50,6 +58,7 @@ def _export(exporter: Exporter, model: Model, job: ExportJob) -> None:
         io=job.options.io,
         shape=job.options.shape,
         versions={"esrbench": __version__} | files.versions,
+        notes=files.notes,
         export_s=export_s,
         export_peak_rss_bytes=memory.peak_rss_bytes()[0],
     )

@@ -57,6 +57,7 @@ class ExportedFiles(msgspec.Struct, frozen=True, kw_only=True):
     paths: tuple[Path, ...]
     options: dict[str, str]  # what it chose by itself: opset, blob names, …
     versions: dict[str, str]  # of the libraries it used
+    notes: tuple[str, ...] = ()  # what whoever uses the files should know
 
 
 class Exporter(ABC):

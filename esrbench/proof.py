@@ -5,16 +5,19 @@ The runtime runs in a child process (:mod:`esrbench.proof_worker`): it may crash
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from esrbench import child, fidelity, images, tiling, zoo
+from esrbench import child, fidelity, images, plugins, probe, tiling, zoo
 from esrbench.architecture import NetworkSpec
 from esrbench.artifact import Artifact, Interface, LocatedArtifact, Proof, ProvenShape
 from esrbench.codec import Value
-from esrbench.errors import ExportError
-from esrbench.runner import Session, Tiles, float_tiles
+from esrbench.errors import EsrbenchError, ExportError
+from esrbench.runner import DeviceType, Session, Tiles, float_tiles
+from esrbench.target import Precision, Target
 
 WORKER = "esrbench.proof_worker"
 
@@ -35,6 +38,7 @@ class ProofJob(Value, frozen=True, kw_only=True):
     checkpoint: str
     model: str
     located: LocatedArtifact
+    on: Target | None = None  # a device that computes in the artifact's precision; None: the CPU, as it can
 
 
 class ProofAnswer(Value, frozen=True, kw_only=True, tag=True):
@@ -47,13 +51,37 @@ class ProofAnswer(Value, frozen=True, kw_only=True, tag=True):
 def prove(file: zoo.WeightsFile, located: LocatedArtifact) -> ProofAnswer:
     """Compare ``located`` with the network of the checkpoint that it was exported from.
 
+    In the artifact's own arithmetic where a device here has it; else, and where that device fails, on the CPU. The
+    proof says in which.
+
     Raises:
-        ExportError: the runtime failed on the artifact, or crashed.
+        ExportError: the runtime failed on the artifact, or crashed; fp16 cannot hold the network's values.
         CheckpointError: the checkpoint cannot be read, or holds other weights.
     """
     artifact = located.artifact
     job = ProofJob(checkpoint=str(file.path.resolve()), model=artifact.model, located=located)
-    return child.ask(WORKER, job, ProofAnswer, f"running {artifact.files[0].name} to compare it with the network")
+    doing = f"running {artifact.files[0].name} to compare it with the network"
+    device = _native(artifact)
+    if device is not None:
+        with suppress(EsrbenchError):  # a device may be out of memory, or its driver broken: the file is not to blame
+            return child.ask(WORKER, msgspec.structs.replace(job, on=device), ProofAnswer, f"{doing} on {device}")
+    return child.ask(WORKER, job, ProofAnswer, doing)
+
+
+def _native(artifact: Artifact) -> Target | None:
+    """Find a target here that computes in the artifact's half precision.
+
+    A GPU, or a CPU that its runtime says has fp16: bf16 on any CPU may be conversions around fp32, or take minutes.
+    """
+    if artifact.precision not in {Precision.FP16, Precision.BF16}:
+        return None
+    for entry in probe.ask(plugins.exporter(artifact.format).proved_by).targets:
+        fits = entry.device_type is DeviceType.GPU or (
+            entry.device_type is DeviceType.CPU and entry.target.precision is Precision.FP16
+        )
+        if entry.usable and fits and entry.target.precision is artifact.precision:
+            return entry.target
+    return None
 
 
 def fault(located: LocatedArtifact, found: Proof) -> str | None:

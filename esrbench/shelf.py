@@ -112,8 +112,9 @@ class Shelf:
 
 
 def _code_sha256(exporter: Exporter) -> str:
-    """Of the exporter's module and those beside it in its package, which it may be written with."""
+    """Of the exporter's module, those beside it in its package, the network and what is asked of a proof."""
     module = Path(inspect.getfile(type(exporter)))
     written_with = sorted(module.parent.glob("*.py")) if "." in type(exporter).__module__ else [module]
-    sources = [*written_with, Path(folding.__file__), Path(__file__).with_name("model.py")]
+    own = [Path(__file__).with_name(name) for name in ("model.py", "half_precision.py", "proof.py", "proof_worker.py")]
+    sources = [*written_with, Path(folding.__file__), *own]
     return hashlib.sha256(b"\0".join(source.read_bytes() for source in sources)).hexdigest()

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from esrbench.artifact import Interface
-from esrbench.cli import app
+from esrbench.cli import app, export_tables
 from esrbench.cli.output import say, say_json
 from esrbench.target import Precision
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from esrbench.artifact import Format, LocatedArtifact, Proof
+    from esrbench.artifact import Format, LocatedArtifact
     from esrbench.cli.console import Console
+    from esrbench.errors import EsrbenchError
     from esrbench.exporter import ExportOptions
-    from esrbench.verification import Verified
 
     Wanted = tuple[Format, ExportOptions]
+    Failure = tuple[Format, ExportOptions, EsrbenchError]
 
 NOT_RIGHT = 1
+NOTHING_USABLE = 3
 
 
 @app.command()
@@ -64,34 +64,41 @@ def export(
         ExportOptions(precision=precision, io=io, shape=_shape(shape), opset=opset)
         for precision in dict.fromkeys(precisions or [Precision.FP32])
     ]
-    _export(model, _wanted(formats, each), out, as_json=as_json)
+    _export(model, _wanted(formats, each), out, named=bool(formats), as_json=as_json)
 
 
-def _export(model: str, wanted: "list[Wanted]", out: Path, *, as_json: bool) -> None:
+def _export(model: str, wanted: "list[Wanted]", out: Path, *, named: bool, as_json: bool) -> None:
+    """Export one after the other; what this machine cannot write fails where it was ``named``, else it is left out."""
     from esrbench.cli.console import Console
     from esrbench.codec import encode
     from esrbench.delivery import export_to
-    from esrbench.errors import ExportError
+    from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 
     _tell_weights(model)
     made: list[LocatedArtifact] = []
-    failed: list[tuple[Format, ExportOptions, ExportError]] = []
+    missing: list[Failure] = []
+    failed: list[Failure] = []
     console = Console(stderr=True)
     for number, (format_, options) in enumerate(wanted, start=1):
         with _doing(console, f"{number} of {len(wanted)}: {model} to {_title(format_, options)}"):
             try:
                 made.append(export_to(model, format_, options, out))
-            except ExportError as error:
+            except UnavailableError as error:
+                (failed if named else missing).append((format_, options, error))
+            except UsageError:
+                raise
+            except EsrbenchError as error:
                 failed.append((format_, options, error))
     if as_json:
-        failures = [
-            {"format": format_, "options": options, "reason": str(reason)} for format_, options, reason in failed
-        ]
-        say_json(encode({"artifacts": [located.artifact for located in made], "failed": failures}))
+        failures = {"failed": _reasons(failed), "left_out": _reasons(missing)}
+        say_json(encode({"artifacts": [located.artifact for located in made], **failures}))
     else:
-        _print(made, out)
-        for format_, options, reason in failed:
-            say(f"\nfailed: {_title(format_, options)}: {reason}")
+        export_tables.say_made(made, out)
+        for word, entries in (("failed", failed), ("left out", missing)):
+            for format_, options, reason in entries:
+                say(f"\n{word}: {_title(format_, options)}: {reason}")
+    if not made and all(isinstance(error, UnavailableError) for *_, error in failed):
+        raise typer.Exit(NOTHING_USABLE)
     if failed:
         raise typer.Exit(NOT_RIGHT)
 
@@ -104,6 +111,10 @@ def _tell_weights(ref: str) -> None:
         say(f"weights: {zoo.open_model(ref).source}", error=True)
 
 
+def _reasons(failures: "list[Failure]") -> list[dict[str, object]]:
+    return [{"format": format_, "options": options, "reason": str(reason)} for format_, options, reason in failures]
+
+
 def _verify(folder: Path, model: str | None, *, as_json: bool) -> None:
     from esrbench.cli.console import Console
     from esrbench.codec import encode
@@ -114,10 +125,7 @@ def _verify(folder: Path, model: str | None, *, as_json: bool) -> None:
     if as_json:
         say_json(encode(found))
     else:
-        Console().print(_verified_table(found))
-        for entry in found:
-            if entry.problem or entry.unproved:
-                say(f"\n{entry.sidecar}: {entry.problem or entry.unproved}")
+        export_tables.say_verified(found)
     if any(entry.problem or entry.unproved for entry in found):
         raise typer.Exit(NOT_RIGHT)
 
@@ -181,71 +189,3 @@ def _shape(text: str | None) -> tuple[int, int, int] | None:
 def _title(format_: "Format", options: "ExportOptions") -> str:
     asked = [f"{name} {getattr(options, name)}" for name in sorted(options.asked())]
     return " ".join([format_, options.precision.value, *asked])
-
-
-def _print(made: "list[LocatedArtifact]", out: Path) -> None:
-    from esrbench.cli.console import Console
-
-    if not made:
-        return
-    Console().print(_table(made))
-    for located in made:
-        if located.artifact.unproved:
-            say(f"\n{located.artifact.files[0].name} is not proved: {located.artifact.unproved}")
-    say(f"\nsha256, in {out}:")  # as sha256sum writes and checks them
-    say("\n".join(f"{file.sha256}  {file.name}" for located in made for file in located.artifact.files))
-
-
-def _table(made: "list[LocatedArtifact]") -> "Table":
-    from rich.table import Table
-
-    from esrbench.wording import megabytes, seconds
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("file", overflow="fold")
-    for heading in ("MB", "export s", "peak MB", "dB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("proved in")
-    for located in made:
-        artifact = located.artifact
-        peak = artifact.export_peak_rss_bytes
-        cost = (seconds(artifact.export_s), megabytes(peak and peak / 1e6), _db(artifact.proof))
-        for index, file in enumerate(artifact.files):
-            first = index == 0
-            table.add_row(
-                file.name,
-                f"{file.size_bytes / 1e6:.2f}",
-                *(cost if first else ("", "", "")),
-                (artifact.proof.runtime if artifact.proof else "not proved") if first else "",
-            )
-    return table
-
-
-def _verified_table(found: "tuple[Verified, ...]") -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("described in", overflow="fold")
-    for heading in ("dB then", "dB now"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("result", no_wrap=True)
-    for entry in found:
-        before = entry.artifact.proof if entry.artifact else None
-        table.add_row(entry.sidecar, _db(before), _db(entry.proof), _result(entry))
-    return table
-
-
-def _result(entry: "Verified") -> str:
-    if entry.problem:
-        return "wrong" if entry.proof else "failed"
-    if entry.proof is None:
-        return "not proved"
-    return {True: "right, same bits", False: "right", None: "right"}[entry.identical]
-
-
-def _db(proof: "Proof | None") -> str:
-    """Of the worst shape."""
-    from esrbench.fidelity import psnr_db
-    from esrbench.wording import decibel
-
-    return "" if proof is None else decibel(psnr_db(proof.mse))

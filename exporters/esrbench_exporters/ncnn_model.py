@@ -6,6 +6,7 @@ Layer parameters: https://github.com/Tencent/ncnn/wiki/operation-param-weight-ta
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,10 +20,11 @@ from esrbench.errors import ExportError
 from esrbench.exporter import ExportedFiles, Exporter, ExportOptions, Model, artifact_stem, check_options
 from esrbench.folding import fold
 from esrbench.target import Precision
+from esrbench.wording import counted
+from esrbench_exporters.ncnn_names import scale_read, tools_name
 
 INPUT, OUTPUT = "data", "output"
 MAGIC = "7767517"
-VIDEO = "realesr-animevideov3"
 FP16_TAG, FP32_TAG = 0x01306B47, 0
 LEAKY = "9=2 -23310=1,2.000000e-01"  # fused activation 2 (LeakyReLU), its one parameter 0.2
 RESIDUAL = "0=1 -23301=2,2.000000e-01,1.000000e+00"  # sum, weighted 0.2 and 1
@@ -42,30 +44,28 @@ class NcnnExporter(Exporter):
     def export(self, model: Model, options: ExportOptions, out_dir: Path) -> ExportedFiles:
         """Write both files in one pass over the layers."""
         check_options(self, options)
-        stem = artifact_stem(msgspec.structs.replace(model, name=_tools_name(model)), options)
+        stem = artifact_stem(msgspec.structs.replace(model, name=tools_name(model.name, model.spec.scale)), options)
         param, weights = out_dir / f"{stem}.param", out_dir / f"{stem}.bin"
         with weights.open("wb") as file:
             graph = _Graph(model, file, half=options.precision is Precision.FP16)
             _rrdbnet(graph, model.spec) if isinstance(model.spec, RRDBNetSpec) else _srvggnet(graph, model.spec)
         param.write_text(graph.text(), encoding="ascii", newline="\n")
         chosen = {"input": INPUT, "output": OUTPUT, "weights": options.precision.value}
-        return ExportedFiles(paths=(param, weights), options=chosen, versions=self.versions())
+        return ExportedFiles(
+            paths=(param, weights), options=chosen, versions=self.versions(), notes=tuple(_notes(model, stem))
+        )
 
 
-def _tools_name(model: Model) -> str:
-    """The model's name, with its scale where the tools would miss or mistake it.
-
-    realesrgan-ncnn-vulkan and Upscayl look for VIDEO under a name with its scale (``main.cpp`` of either).
-    """
-    if model.name != VIDEO and _scale_in(model.name) == model.spec.scale:
-        return model.name
-    return f"{model.name}-x{model.spec.scale}"
-
-
-def _scale_in(name: str) -> int:
-    """What Upscayl takes for the scale of a model of this name (``main.cpp`` of upscayl-ncnn)."""
-    marked = (scale for scale in (1, 2, 3, 4, 8, 16) if f"x{scale}" in name or f"{scale}x" in name)
-    return next(marked, 4)
+def _notes(model: Model, stem: str) -> Iterator[str]:
+    """Say what the tools that load such files cannot do with this one."""
+    channels, scale = (model.spec.in_channels, model.spec.out_channels), model.spec.scale
+    if channels != (3, 3):
+        yield (
+            f"takes {counted(channels[0], 'channel')} and makes {channels[1]}; realesrgan-ncnn-vulkan and Upscayl feed "
+            "every network RGB pictures and cannot use it"
+        )
+    if scale_read(stem) != scale:
+        yield f"no name tells Upscayl a scale of {scale}: it would draw as if it were {scale_read(stem)}"
 
 
 def _rrdbnet(graph: "_Graph", spec: RRDBNetSpec) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from esrbench.artifact import INT8_CONVOLUTIONS, ONNX, Interface
+from esrbench.availability import library
 from esrbench.errors import ExportError, UsageError
 from esrbench.exporter import (
     ExportedFiles,
@@ -46,6 +47,8 @@ class OnnxExporter(Exporter):
         """Export through ``torch.export``, tidy the graph, name its origin in it, check the file."""
         check_options(self, options)
         _check_request(model, options)
+        for name in ("onnx", "onnx_ir", "onnxscript"):
+            library(name, "esrbench[onnxruntime]")
         import onnx_ir  # noqa: PLC0415
 
         from esrbench_exporters.onnx_program import traced  # noqa: PLC0415

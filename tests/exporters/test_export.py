@@ -1,5 +1,6 @@
 import importlib
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -48,6 +49,20 @@ class FaultyExporter(Exporter):
         if fault == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         sys.exit(3)
+"""
+
+
+BLIND = """
+import os, sys
+from importlib.machinery import PathFinder
+
+class Blind(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        hidden = name.partition(".")[0] in os.environ.get("ESRBENCH_TEST_BLOCKED", "").split()
+        return None if hidden else super().find_spec(name, path, target)
+
+sys.meta_path[:] = [Blind if finder is PathFinder else finder for finder in sys.meta_path]
 """
 
 
@@ -242,6 +257,67 @@ def test_the_command_prints_a_table_and_checkable_digests(checkpoint, tmp_path):
     lines = [line for line in said.stdout.splitlines() if line.endswith("  tiny-fp16.bin")]
     digest = lines[0].split()[0]
     assert digest == read_sidecar(tmp_path / "out" / "tiny-fp16.param.json").artifact.files[1].sha256
+
+
+def test_what_the_files_cannot_do_is_said_beside_the_table(random_model, tmp_path):
+    grey = SRVGGNetSpec(convs=0, features=4, scale=5, in_channels=1, out_channels=1)
+    path = NcnnExporter().export(random_model(grey, name="grey"), ExportOptions(), tmp_path).paths[0]
+    said = call("export", path, "--format", "ncnn", "--out", tmp_path / "out")
+    assert said.exit_code == 0, said.output
+    assert "takes 1 channel and makes 1; realesrgan-ncnn-vulkan and Upscayl feed every network RGB" in said.stdout
+    assert "no name tells Upscayl a scale of 5" in said.stdout
+    assert read_sidecar(tmp_path / "out" / "grey-x5.param.json").artifact.notes
+
+
+@pytest.fixture
+def blocked(tmp_path, monkeypatch):
+    """Hides libraries from the processes that export."""
+    (tmp_path / "blind").mkdir()
+    (tmp_path / "blind" / "sitecustomize.py").write_text(BLIND)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "blind"))
+    return lambda *names: monkeypatch.setenv("ESRBENCH_TEST_BLOCKED", " ".join(names))
+
+
+HEAVY = ("torch", "onnx", "onnx_ir", "onnxscript", "openvino")
+
+
+def test_without_a_format_all_that_can_be_is_exported_and_the_rest_is_listed(checkpoint, blocked, tmp_path):
+    blocked(*HEAVY)
+    said = call("export", checkpoint, "--out", tmp_path / "out")
+    assert said.exit_code == 0, said.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "tiny.bin",
+        "tiny.param",
+        "tiny.param.json",
+    ]
+    left = re.findall(r"left out: (\S+) fp32: (.*)", said.stdout)
+    assert [format_ for format_, _ in left] == ["onnx", "openvino", "pytorch", "torch-export", "torchscript"]
+    assert all("pip install" in reason for _, reason in left)
+
+
+@pytest.mark.parametrize(
+    ("missing", "format_", "remedy"),
+    [
+        ("onnx", "onnx", "onnx is not installed; pip install 'esrbench[onnxruntime]'"),
+        ("onnx_ir", "onnx", "onnx_ir is not installed; pip install 'esrbench[onnxruntime]'"),
+        ("onnxscript", "onnx", "onnxscript is not installed; pip install 'esrbench[onnxruntime]'"),
+        ("openvino", "openvino", "openvino is not installed; pip install 'esrbench[openvino]'"),
+        ("torch", "torchscript", "torchscript is written with torch, which cannot be imported here; pip install torch"),
+    ],
+)
+def test_a_format_that_lacks_its_library_says_what_to_install(missing, format_, remedy, checkpoint, blocked, tmp_path):
+    blocked(missing)
+    said = call("export", checkpoint, "--format", format_, "--out", tmp_path / "out")
+    assert said.exit_code == 3
+    assert f"failed: {format_} fp32: {remedy}" in said.stdout
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_one_format_lacks_does_not_keep_the_next_from_being_written(checkpoint, blocked, tmp_path):
+    blocked("openvino")
+    said = call("export", checkpoint, "--format", "openvino", "--format", "ncnn", "--out", tmp_path / "out")
+    assert said.exit_code == 1
+    assert (tmp_path / "out" / "tiny.param").is_file()
 
 
 def test_the_command_prints_json(checkpoint, tmp_path):

@@ -94,6 +94,12 @@ def test_the_official_tools_binding_draws_the_same_with_our_files_as_with_its_ow
         ("mine", RRDBNetSpec(blocks=1, features=4, growth=4), "mine"),
         ("mine", RRDBNetSpec(blocks=1, features=4, growth=4, scale=2), "mine-x2"),
         ("2x_mine", RRDBNetSpec(blocks=1, features=4, growth=4, scale=2), "2x_mine"),
+        ("AnimeMix2_4x", SRVGGNetSpec(convs=0, features=4), "AnimeMix_2_4_x-x4"),  # "x2" comes first
+        ("AnimeX2", SRVGGNetSpec(convs=0, features=4), "AnimeX_2-x4"),  # Upscayl's window knows no capitals
+        ("4x_Ultra", SRVGGNetSpec(convs=0, features=4), "4x_Ultra"),
+        ("plain", SRVGGNetSpec(convs=0, features=4), "plain"),
+        ("mine", SRVGGNetSpec(convs=0, features=4, scale=16), "mine-16x"),  # "x16" begins with "x1"
+        ("mine_4x", SRVGGNetSpec(convs=0, features=4, scale=1), "mine_4x-x1"),
         ("realesr-animevideov3", SRVGGNetSpec(convs=0, features=4, scale=2), "realesr-animevideov3-x2"),
     ],
 )

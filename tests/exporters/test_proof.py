@@ -4,22 +4,43 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from esrbench import cli, proof
+from esrbench import cli, probe, proof, proof_worker, zoo
 from esrbench.architecture import RRDBNetSpec, SRVGGNetSpec
-from esrbench.artifact import NCNN, PYTORCH, Artifact, ArtifactFile, Format, Interface, LocatedArtifact
+from esrbench.artifact import (
+    NCNN,
+    PYTORCH,
+    Artifact,
+    ArtifactFile,
+    Format,
+    Interface,
+    LocatedArtifact,
+    describe_file,
+)
+from esrbench.checkpoints.identify import digest
 from esrbench.cli import export as _export_command
 from esrbench.codec import decode
 from esrbench.delivery import export_to
 from esrbench.errors import CheckpointError, ExportError, OutputError
 from esrbench.export import ensure_artifact
-from esrbench.exporter import ExportOptions
+from esrbench.exporter import ExportOptions, Model
 from esrbench.fidelity import psnr_db
-from esrbench.target import Precision
-from esrbench.testing import write_distribution
+from esrbench.runner import DeviceType
+from esrbench.target import Precision, Target
+from esrbench.testing import (
+    FAKE,
+    FAKE_ENTRY_POINTS,
+    SCRIPTS_VARIABLE,
+    FakeExporter,
+    FakeRunner,
+    FakeScript,
+    encode_scripts,
+    write_distribution,
+)
 from esrbench.verification import Verified, verify
 from esrbench_exporters.ncnn_model import NcnnExporter
 
@@ -135,7 +156,75 @@ def test_a_format_that_no_runtime_loads_is_kept_and_says_so(checkpoint, other, t
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lone"))
     said = call("export", checkpoint, "--format", "other", "--out", tmp_path / "out")
     assert said.exit_code == 0, said.output
-    assert "tiny.param is not proved: other: no runtime is named 'other'" in said.stdout
+    assert "tiny.param: not proved: other: no runtime is named 'other'" in said.stdout
+
+
+def halves(tmp_path, monkeypatch) -> tuple[Path, LocatedArtifact]:
+    """A checkpoint of the network that repeats pixels, and its fp16 file for the fake runtime, which is installed."""
+    write_distribution(tmp_path / "fakes", "esrbench-fakes", FAKE_ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path / "fakes")
+    spec = SRVGGNetSpec(convs=0, features=4)
+    weights = {name: np.zeros(shape, np.float32) for name, shape in spec.parameter_shapes().items()}
+    model = Model(name="tiny", spec=spec, weights=weights, weights_sha256="", source="")
+    path = NcnnExporter().export(model, ExportOptions(), tmp_path).paths[0]
+    options = ExportOptions(precision=Precision.FP16)
+    file = FakeExporter().export(model, options, tmp_path).paths[0]
+    made = Artifact(
+        model="tiny", format=FAKE, precision=Precision.FP16, spec=spec, exporter="fake", options={}, versions={},
+        weights_sha256=digest(weights), files=(describe_file(file),),
+    )  # fmt: skip
+    return path, LocatedArtifact(artifact=made, folder=str(tmp_path))
+
+
+GPU = FakeScript(target=Target("fake@cuda:fp16"), device_type=DeviceType.GPU)
+SOFTWARE = FakeScript(target=Target("fake@vulkan:fp16"), device_type=DeviceType.SOFTWARE)
+BF16_CPU = FakeScript(target=Target("fake@cpu:bf16"))
+
+
+def test_fp16_is_proved_in_fp16_where_a_device_here_has_it(tmp_path, monkeypatch):
+    path, located = halves(tmp_path, monkeypatch)
+    monkeypatch.setenv(SCRIPTS_VARIABLE, encode_scripts([GPU]))
+    job = proof.ProofJob(checkpoint=str(path), model="tiny", located=located, on=GPU.target)
+    proved = proof_worker.carry_out(job).proof
+    assert proved.arithmetic is Precision.FP16
+    assert proved.half_range.largest_activation == 1.0  # white
+    assert proved.half_range.rounded_mse < 1e-7
+    assert proof.fault(located, proved) is None
+
+
+@pytest.mark.parametrize(
+    ("precision", "scripts", "chosen"),
+    [
+        (Precision.FP16, [SOFTWARE, GPU], GPU.target),
+        (Precision.FP16, [SOFTWARE], None),
+        (Precision.BF16, [GPU, BF16_CPU], None),  # on any CPU bf16 may be fp32 with conversions
+        (Precision.FP32, [GPU], None),
+    ],
+)
+def test_a_device_that_only_seems_to_compute_in_halves_is_passed_over(
+    precision, scripts, chosen, tmp_path, monkeypatch
+):
+    _, located = halves(tmp_path, monkeypatch)
+    found = probe.Probed(targets=tuple(FakeRunner(scripts).targets()), broken=())
+    monkeypatch.setattr(proof.probe, "ask", lambda names: found if names == ("fake",) else pytest.fail(str(names)))
+    assert proof._native(msgspec.structs.replace(located.artifact, precision=precision)) == chosen
+
+
+def test_where_the_device_fails_the_cpu_proves(tmp_path, monkeypatch):
+    path, located = halves(tmp_path, monkeypatch)
+    asked = []
+
+    def ask(_module, job, _type, _what):
+        asked.append(job.on)
+        if job.on:
+            raise ExportError("out of memory")
+        return proof.ProofAnswer(unproved="asked")
+
+    monkeypatch.setattr(proof, "_native", lambda _: GPU.target)
+    monkeypatch.setattr(proof.child, "ask", ask)
+    file = zoo.locate(str(path))
+    assert proof.prove(file, located).unproved == "asked"
+    assert asked == [GPU.target, None]
 
 
 def exported(checkpoint: Path, out: Path) -> LocatedArtifact:
