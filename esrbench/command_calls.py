@@ -19,6 +19,9 @@ from esrbench.measure import Clock
 
 MODELS_FOLDER = "models"
 
+MOST_TIMES = 16
+"""Of the pixels that there should be: another size is told, one that would fill the memory is not read."""
+
 
 class Calls(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of one command, whose pictures lie in a folder that goes away."""
@@ -64,11 +67,11 @@ class Calls(msgspec.Struct, frozen=True, kw_only=True):
         about = f": {words}" if words else ""
         if not output.is_file():
             raise CommandError(f"the command ended with exit code 0, but wrote no picture{about}")
+        height, width = (side * self.scale for side in shape)
         try:
-            pixels = images.read_own(output).rgb
+            pixels = images.read_own(output, MOST_TIMES * height * width).rgb
         except ImageError as error:
             raise CommandError(f"the command ended with exit code 0, but {error}") from error
-        height, width = (side * self.scale for side in shape)
         if pixels.shape[:2] != (height, width):
             found = f"{pixels.shape[1]}×{pixels.shape[0]}"
             raise CommandError(

@@ -96,9 +96,9 @@ def read(path: Path) -> Picture:
     return _picture(image)
 
 
-def read_own(path: Path) -> Picture:
-    """Like :func:`read`, of any size: for pictures that esrbench itself drew, which no attacker can have blown up."""
-    with _opened(path) as file, _any_size():
+def read_own(path: Path, most_px: int) -> Picture:
+    """Read as :func:`read` does, of up to ``most_px`` pixels: what a record says that a picture of its run has."""
+    with _opened(path) as file, _up_to(most_px):
         image = _decoded(path, file)
     return _picture(image)
 
@@ -199,10 +199,10 @@ def _decoded(path: Path, file: BinaryIO) -> Image.Image:
 
 
 @contextlib.contextmanager
-def _any_size() -> Iterator[None]:
-    """Lift Pillow's limit on pixels, which is a variable of its module."""
+def _up_to(pixels: int) -> Iterator[None]:
+    """Move Pillow's limit on pixels, which is a variable of its module."""
     limit = Image.MAX_IMAGE_PIXELS
-    Image.MAX_IMAGE_PIXELS = None
+    Image.MAX_IMAGE_PIXELS = pixels
     try:
         yield
     finally:

@@ -16,8 +16,21 @@ from esrbench.target import Target
 MIN_BUDGET_S = 10.0
 """Below this not even one process of a deep-learning runtime is sure to start and load a model."""
 
-MAX_PRECISION_PERCENT = 50.0
+MIN_PRECISION_PERCENT, MAX_PRECISION_PERCENT = 0.001, 50.0
 """An interval that reaches further than this tells nothing apart that anyone would mistake."""
+
+LONGEST_S = 1e6
+"""Of anything that a suite times: 11.6 days. poll(2), which waits for a launch, counts 2.1e6 s at most."""
+
+SHORTEST_S = 1e-6
+MOST_SEED = 1 << 62
+
+MOST_ROUNDS = 10_000
+LARGEST_TILE_PX = 1 << 14
+MOST_TILES = 1 << 16
+"""In a batch, or batches in a pass: a network's memory ends long before."""
+
+MOST_THREADS = 1 << 12
 
 _MOST_FILE_BYTES = 1 << 20
 
@@ -37,9 +50,10 @@ class WorkloadPlan(Value, frozen=True, kw_only=True):
     sweep: bool = False  # made by a [sweep]
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise UsageError(f"batch {self.batch} was asked for; a batch holds at least 1 tile")
-        _check_min_batches(self.min_batches)
+        check_range("tile", self.tile, 1, LARGEST_TILE_PX)
+        check_range("halo", self.halo, 0, LARGEST_TILE_PX)
+        check_range("batch", self.batch, 1, MOST_TILES)
+        check_range("min_batches", self.min_batches, 1, MOST_TILES)
 
     @property
     def id(self) -> str:
@@ -65,7 +79,6 @@ class Sweep(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.tiles or not self.batches:
             raise UsageError("a [sweep] needs at least one of tiles and one of batches")
-        _check_min_batches(self.min_batches)
         self.plans()
 
     def plans(self) -> tuple[WorkloadPlan, ...]:
@@ -126,16 +139,14 @@ class Suite(Value, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not self.workloads and self.sweep is None:
             raise UsageError(f"suite {self.name!r} names no workload; add a [[workloads]] table or a [sweep]")
-        if self.max_rounds < 1 or min(self.timeout_s, self.measure_s) <= 0 or self.warmup_s < 0:
-            raise UsageError(f"suite {self.name!r}: max_rounds, timeout_s and measure_s must be positive")
-        if self.precision_percent is not None and not 0 < self.precision_percent <= MAX_PRECISION_PERCENT:
-            raise UsageError(
-                f"a precision of {self.precision_percent:g} % was asked for; it must be above 0 and at most "
-                f"{MAX_PRECISION_PERCENT:g} %"
-            )
-        if self.tune_s <= 0:
-            raise UsageError(f"suite {self.name!r}: tune_s must be positive; leave tuning out with tune = false")
-        check_budget(self.budget_s)
+        check_range("max_rounds", self.max_rounds, 1, MOST_ROUNDS)
+        for name in ("timeout_s", "measure_s", "tune_s"):
+            check_range(name, getattr(self, name), SHORTEST_S, LONGEST_S)
+        check_range("warmup_s", self.warmup_s, 0, LONGEST_S)
+        check_range("budget_s", self.budget_s, MIN_BUDGET_S, LONGEST_S)
+        check_range("seed", self.seed, -MOST_SEED, MOST_SEED)
+        if self.precision_percent is not None:
+            check_range("precision_percent", self.precision_percent, MIN_PRECISION_PERCENT, MAX_PRECISION_PERCENT)
         check_asked(self.environment)
         ids = [workload.id for workload in self.workloads]
         if len(set(ids)) != len(ids):
@@ -159,9 +170,14 @@ class Suite(Value, frozen=True, kw_only=True):
         return bool(self.devices) and not self.targets
 
 
-def _check_min_batches(count: int) -> None:
-    if count < 1:
-        raise UsageError(f"min_batches = {count} was asked for; a pass has at least 1 batch")
+def check_range(name: str, value: float, low: float, high: float) -> None:
+    """Refuse a value of a suite, or of an option, that lies outside; NaN lies nowhere.
+
+    Raises:
+        UsageError: name it, with its range.
+    """
+    if not low <= value <= high:
+        raise UsageError(f"{name} = {value} was asked for; it lies between {low:g} and {high:g}")
 
 
 def preset_names() -> tuple[str, ...]:
@@ -210,18 +226,6 @@ def percent(text: str) -> float:
     if match is None:
         raise UsageError(f"precision {text!r} is no percentage; write for example 1% or 0.5%")
     return float(match[1])
-
-
-def check_budget(budget_s: float) -> None:
-    """Refuse a budget in which nothing can be measured.
-
-    Raises:
-        UsageError: it is negative or too short.
-    """
-    if not budget_s >= MIN_BUDGET_S:
-        raise UsageError(
-            f"a budget of {budget_s:g} s was asked for; nothing can be measured in under {MIN_BUDGET_S:g} s"
-        )
 
 
 def _decode(data: bytes, name: str) -> Suite:

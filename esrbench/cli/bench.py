@@ -137,8 +137,8 @@ def _aspects(names: list[str]) -> "frozenset[Aspect]":
 
 
 def _checked(threads: int | None) -> int | None:
-    from esrbench.errors import UsageError
+    from esrbench.suite import MOST_THREADS, check_range
 
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads {threads} was asked for; a target needs at least 1 thread")
+    if threads is not None:
+        check_range("--threads", threads, 1, MOST_THREADS)
     return threads

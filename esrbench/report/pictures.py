@@ -21,6 +21,10 @@ WHOLE_PX = 512
 """A picture up to this side is shown whole, a larger one as a window: ten targets must still make a page."""
 
 WINDOW_PX = 384
+
+MOST_TIMES = 4
+"""Of the pixels that there should be: another size is told, one that would fill the memory is not read."""
+
 MAX_GAIN = 64
 
 
@@ -68,16 +72,17 @@ def workload_pictures(run: Run, workload: Workload, rows: Sequence[CaseSummary])
         return None
     window = _window(run, workload)
     scale = run.record.model.spec.scale
-    reference = _cut(images.read_own(reference_path).rgb, window, scale)
+    most_px = MOST_TIMES * workload.width_px * workload.height_px * scale**2
+    reference = _cut(images.read_own(reference_path, most_px).rgb, window, scale)
     outputs = {
-        row: _cut(images.read_own(path).rgb, window, scale)
+        row: _cut(images.read_own(path, most_px).rgb, window, scale)
         for row in rows
         if row.workload == workload.id and (path := run.picture(Case(target=row.target, workload=row.workload)))
     }
     gain = _gain([_worst(pixels, reference) for row, pixels in outputs.items() if row.status is Status.OK])
     return WorkloadPictures(
         workload=workload,
-        input=data_uri(_cut(images.read_own(input_path).rgb, window, 1)),
+        input=data_uri(_cut(images.read_own(input_path, most_px).rgb, window, 1)),
         reference=data_uri(reference),
         gain=gain,
         window=window,

@@ -9,17 +9,17 @@ from esrbench import fidelity, picture_fidelity, tiling
 from esrbench.errors import TilingError
 from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, Workload, title
 from esrbench.results.numbers import absurd
+from esrbench.suite import LARGEST_TILE_PX, MOST_ROUNDS, MOST_THREADS, MOST_TILES
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Of a workload: files are named after it, so that it holds nothing that a path could be made of."""
 
 _LARGEST_SIDE_PX = 1 << 20
-_LARGEST_TILE_PX = 1 << 14
-_MOST_THREADS = 1 << 12
-_MOST_TILES = 1 << 24
-_MOST_ROUNDS = 10_000
+_MOST_PX = 1 << 30
+"""Of a picture that is drawn: a thousand million."""
 
-SHORTEST_NS = 1000
+
+_SHORTEST_NS = 1000
 """Of a timed tile or pass, from host to host: a call into a runtime alone takes longer than a microsecond."""
 
 
@@ -27,7 +27,7 @@ def contradictions(record: RunRecord, launches: Sequence[LaunchRecord]) -> Itera
     """Say in words what cannot be true of a run; ``launches`` are in order of sequence."""
     yield from _of_plan(record)
     yield from _of_order(launches)
-    rounds = record.settings.max_rounds if record.settings else _MOST_ROUNDS
+    rounds = record.settings.max_rounds if record.settings else MOST_ROUNDS
     workloads = {workload.id: workload for workload in record.workloads}
     cases = frozenset(record.cases)
     for launch in launches:
@@ -44,28 +44,29 @@ def _of_plan(record: RunRecord) -> Iterator[str]:
     if not known:
         yield "it has no workload"
     for workload in record.workloads:
-        yield from (
-            f"workload {workload.id!r}: {found}" for found in _of_workload(workload, record.model.spec.unshuffle)
-        )
+        found_of = _of_workload(workload, record.model.spec.unshuffle, record.model.spec.scale)
+        yield from (f"workload {workload.id!r}: {found}" for found in found_of)
     for case in record.cases:
         if case.workload not in known:
             yield f"case {_named(case)} is on a workload that the run does not have"
 
 
-def _of_workload(workload: Workload, multiple: int) -> Iterator[str]:
+def _of_workload(workload: Workload, multiple: int, scale: int) -> Iterator[str]:
     if _ID.fullmatch(workload.id) is None:
         yield "an id has letters, digits, - and _ alone, as files are named after it"
     for what, found, most in (
         ("width_px", workload.width_px, _LARGEST_SIDE_PX),
         ("height_px", workload.height_px, _LARGEST_SIDE_PX),
-        ("tile_px", workload.tile_px, _LARGEST_TILE_PX),
-        ("batch", workload.batch, _MOST_TILES),
-        ("copies", workload.copies, _MOST_TILES),
-        ("threads", workload.threads, _MOST_THREADS),
+        ("tile_px", workload.tile_px, LARGEST_TILE_PX),
+        ("batch", workload.batch, MOST_TILES),
+        ("copies", workload.copies, MOST_TILES**2),
+        ("threads", workload.threads, MOST_THREADS),
     ):
         if not 1 <= found <= most:
             yield f"{what} is {found}; it lies between 1 and {most}"
             return
+    if workload.width_px * workload.height_px * scale**2 > _MOST_PX:
+        yield f"a picture of more than {_MOST_PX} pixels is drawn of {workload.width_px}×{workload.height_px}"
     try:
         tiles = tiling.window_count(
             workload.height_px, workload.width_px, tile=workload.tile_px, halo=workload.halo_px, multiple=multiple
@@ -136,7 +137,7 @@ def _failed_late(samples: Samples | None) -> bool:
 
 def _of_samples(samples: Samples, wall_ns: int | None) -> Iterator[str]:
     for name, times_ns in (("tile_ns", samples.tile_ns), ("image_ns", samples.image_ns)):
-        if times_ns and 0 < min(times_ns) < SHORTEST_NS:
+        if times_ns and 0 < min(times_ns) < _SHORTEST_NS:
             yield f"{name} has a time of {min(times_ns)} ns; no call is that short"
     # A pass through one tile is a tile's time too: the two lists are of the same seconds.
     timed_ns = max(sum(samples.tile_ns), sum(samples.image_ns), samples.cold_ns or 0)

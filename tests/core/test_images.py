@@ -360,10 +360,14 @@ def test_an_unknown_sample_names_the_nearest() -> None:
         images.sample("astronot")
 
 
-def test_a_picture_of_our_own_may_be_larger_than_a_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picture_of_our_own_may_have_the_pixels_that_are_expected_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Image.new("RGB", (40, 30)).save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(ImageError, match="pixels"):
         images.read(tmp_path / "large.png")
-    assert images.read_own(tmp_path / "large.png").rgb.shape == (30, 40, 3)
+    assert images.read_own(tmp_path / "large.png", 1200).rgb.shape == (30, 40, 3)
+    with pytest.raises(ImageError, match="pixels"):
+        images.read_own(tmp_path / "large.png", 1199)
     assert Image.MAX_IMAGE_PIXELS == 1000

@@ -1,11 +1,12 @@
 """What to run, from presets, files and options."""
 
+import sys
 from functools import partial
 
 import msgspec
 import pytest
 
-from esrbench import suite
+from esrbench import process, suite
 from esrbench.errors import UnknownNameError, UsageError
 from esrbench.suite import Sweep, WorkloadPlan
 
@@ -36,7 +37,7 @@ def test_a_suite_file_is_read(tmp_path):
         ("not toml", "suite"),
         ('name = "x"\nmodel = "m"\nworkloads = []', "no workload"),
         ('name = "x"\nmodel = "m"\ncolour = 1\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1', "colour"),
-        ('name = "x"\nmodel = "m"\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1\nbatch = 0', "batch 0"),
+        ('name = "x"\nmodel = "m"\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1\nbatch = 0', "batch = 0"),
         (
             'name = "x"\nmodel = "m"\ntargets = ["torch"]\n[[workloads]]\nimage = "a"\ntile = 8\nhalo = 1',
             "RUNTIME@DEVICE",
@@ -68,7 +69,7 @@ def test_what_is_no_duration_is_refused(text):
 
 @pytest.mark.parametrize("budget_s", [-60, 0, 9.9, float("nan")])
 def test_a_budget_too_short_to_measure_in_is_refused(budget_s):
-    with pytest.raises(UsageError, match="nothing can be measured"):
+    with pytest.raises(UsageError, match=r"budget_s = .* was asked for; it lies between 10 and 1e"):
         suite.override(suite.load("quick"), suite.Overrides(budget_s=budget_s))
 
 
@@ -124,3 +125,42 @@ def test_a_pass_without_a_batch_is_refused(kind):
 
 def test_a_sweep_hands_its_batches_on_to_its_workloads():
     assert {plan.min_batches for plan in Sweep(tiles=(64,), batches=(1, 2), min_batches=4).plans()} == {4}
+
+
+ABSURD = [
+    *(
+        (name, value)
+        for name in ("budget_s", "timeout_s", "measure_s", "tune_s")
+        for value in ("inf", "nan", "-1", "3e6")
+    ),
+    *(("warmup_s", value) for value in ("inf", "nan", "-0.1", "3e6")),
+    *(("precision_percent", value) for value in ("inf", "nan", "0", "51")),
+    *(("max_rounds", value) for value in ("0", "1000000000")),
+    *(("tile", value) for value in ("0", "-8", "1000000000")),
+    *(("halo", value) for value in ("-1", "1000000000")),
+    *((name, value) for name in ("batch", "min_batches") for value in ("0", "1000000000")),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), ABSURD)
+def test_a_value_that_no_run_can_have_is_refused_with_its_field_and_range(tmp_path, field, value):
+    own = {"tile": "8", "halo": "1"}
+    of_suite = f"{field} = {value}\n" if field not in {*own, "batch", "min_batches"} else ""
+    own |= {} if of_suite else {field: value}
+    workload = "\n".join(f"{name} = {number}" for name, number in own.items())
+    file = tmp_path / "mine.toml"
+    file.write_text(f'name = "x"\nmodel = "m"\n{of_suite}[[workloads]]\nimage = "a"\n{workload}\n')
+    with pytest.raises(UsageError, match=f"{field} = .* was asked for; it lies between .* and "):
+        suite.load(str(file))
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 400 + "h"])
+def test_a_duration_beyond_all_bounds_is_refused(text):
+    with pytest.raises(UsageError, match="budget_s = inf was asked for"):
+        suite.override(suite.load("quick"), suite.Overrides(budget_s=suite.seconds(text)))
+
+
+def test_the_longest_timeout_can_be_waited_for(tmp_path):
+    log = tmp_path / "log.txt"
+    ended = process.run([sys.executable, "-c", ""], stdin=b"", log=log, threads=1, timeout_s=suite.LONGEST_S)
+    assert not ended.timed_out

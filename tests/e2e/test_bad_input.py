@@ -36,7 +36,7 @@ def fake(scripted):
         (["--batch", "0"], "batch"),
         (["--threads", "0"], "--threads 0"),
         (["--budget", "-5s"], "budget"),
-        (["--budget", "1s"], "nothing can be measured"),
+        (["--budget", "1s"], "budget_s = 1.0 was asked for"),
         (["--budget", "soon"], "not a duration"),
         (["--out", "taken"], "exists already"),
         (["--out", "text.pth/run"], "text.pth"),
