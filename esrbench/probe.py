@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from esrbench import plugins, scratch
@@ -67,8 +68,16 @@ def ask(
     ``environment`` holds the variables that launches are to have beside the clean ones.
     """
     asked = plugins.runner_names() if names is None else tuple(dict.fromkeys(names))
-    with scratch.folder() as folder, ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = list(pool.map(lambda name: _ask_one(name, folder, timeout_s, environment), asked))
+    read, write = os.pipe()
+    # Left by an error or Ctrl-C, the pipe is closed before the pool waits for its threads: they end their processes.
+    with (
+        scratch.folder() as folder,
+        os.fdopen(read) as stop,
+        ThreadPoolExecutor(AT_ONCE) as pool,
+        os.fdopen(write, "w"),
+    ):
+        one = partial(_ask_one, folder=folder, timeout_s=timeout_s, environment=environment, stop=stop.fileno())
+        answers = list(pool.map(one, asked))
     return Probed(
         targets=tuple(entry for answer in answers if not isinstance(answer, BrokenRuntime) for entry in answer),
         broken=tuple(answer for answer in answers if isinstance(answer, BrokenRuntime)),
@@ -76,11 +85,11 @@ def ask(
 
 
 def _ask_one(
-    name: str, folder: Path, timeout_s: float, environment: Mapping[str, str] | None
+    name: str, *, folder: Path, timeout_s: float, environment: Mapping[str, str] | None, stop: int
 ) -> tuple[Availability, ...] | BrokenRuntime:
     answer, log = folder / f"{name}.json", folder / f"{name}.txt"
     command = [sys.executable, "-P", "-m", "esrbench.probe", name, str(answer)]
-    ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s, asked=environment)
+    ended = run(command, stdin=b"", log=log, threads=1, timeout_s=timeout_s, asked=environment, stop=stop)
     if not answer.exists():
         return BrokenRuntime(name=name, reason=_why_silent(ended, log, timeout_s), remedy=f"reinstall {name}")
     try:

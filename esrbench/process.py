@@ -39,11 +39,13 @@ def run(
     threads: int,
     timeout_s: float,
     asked: Mapping[str, str] | None = None,
+    stop: int | None = None,
 ) -> Ended:
     """Run ``command`` to its end, or kill it and what it started after ``timeout_s``.
 
     ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error. The
-    environment is a clean one, with the variables ``asked`` for: :mod:`esrbench.system.child_environment`.
+    environment is a clean one, with the variables ``asked`` for: :mod:`esrbench.system.child_environment`. Closing
+    the other end of the pipe ``stop`` ends the process as well, for a caller that waits in a thread (Linux).
 
     Raises:
         OutputError: the log cannot be made.
@@ -54,7 +56,7 @@ def run(
     process = _started(command, log, environment)
     try:
         _feed(process, stdin)
-        timed_out = not _ended_within(process, timeout_s)
+        timed_out = not _ended_within(process, timeout_s, stop)
     finally:
         _kill_group(process)
     return Ended(exit_code=process.returncode, timed_out=timed_out, wall_ns=time.perf_counter_ns() - begin_ns)
@@ -119,14 +121,16 @@ def _feed(process: "subprocess.Popen[bytes]", data: bytes) -> None:
         pipe.write(data)
 
 
-def _ended_within(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+def _ended_within(process: "subprocess.Popen[bytes]", timeout_s: float, stop: int | None) -> bool:
     """Whether the process ended by itself; its exit is not collected yet where the kernel can signal it."""
     if hasattr(os, "pidfd_open"):  # Linux
         descriptor = os.pidfd_open(process.pid)
         try:
             poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            return bool(poll.poll(timeout_s * 1000))
+            for each in (descriptor, stop):
+                if each is not None:
+                    poll.register(each, select.POLLIN)
+            return descriptor in dict(poll.poll(timeout_s * 1000))
         finally:
             os.close(descriptor)
     try:  # elsewhere the standard library waits with naps that grow to 50 ms

@@ -77,11 +77,13 @@ def bench(
 ) -> None:
     """Run the same tiles through every target; record speed, memory and fidelity, and report them side by side."""
     from esrbench import suite as suites
+    from esrbench.cli.ending import end_on_signals
     from esrbench.cli.measuring import NewRun, RestOfRun, measure
     from esrbench.command import Command
     from esrbench.resume import Asked
     from esrbench.system import child_environment
 
+    end_on_signals()
     environment = child_environment.parsed(env or ())
     commands = tuple(Command.parse(text) for text in command or ())
     if resume is not None:

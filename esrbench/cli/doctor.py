@@ -22,6 +22,9 @@ NOTHING_USABLE = 3
 def doctor(json: bool = typer.Option(False, "--json", help="Print JSON instead of a table.")) -> None:
     """Say which targets can run on this machine, and for the others why not and what to install."""
     from esrbench import plugins, probe
+    from esrbench.cli.ending import end_on_signals
+
+    end_on_signals()
 
     probed, broken = probe.ask(), plugins.broken()
     if json:

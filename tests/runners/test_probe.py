@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -109,15 +110,35 @@ class Hanging(FakeRunner):
             signal.pause()
 """
 
+ASKER = """
+import signal
+from esrbench import probe
+from esrbench.cli.ending import end_on_signals
+signal.signal(signal.SIGINT, signal.default_int_handler)
+end_on_signals()
+probe.ask(['hanging'])
+"""
+
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="orphans are ended by a Linux facility")
-def test_a_runtime_that_hangs_when_asked_ends_with_the_process_that_asked(site: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_runtime_that_hangs_when_asked_ends_with_the_process_that_asked(
+    site: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, sent: signal.Signals
+) -> None:
+    places = tmp_path_factory.mktemp("places")
+    monkeypatch.setenv("TMPDIR", str(places))
     (site / "hanging_runner.py").write_text(HANGING)
     write_distribution(site, "hanging", {"esrbench.runners": {"hanging": "hanging_runner:Hanging"}})
-    with subprocess.Popen([sys.executable, "-c", "from esrbench import probe; probe.ask(['hanging'])"]) as asker:
+    asker = subprocess.Popen([sys.executable, "-c", ASKER], stderr=subprocess.DEVNULL)
+    try:
         until((site / "pid").exists)
+        asker.send_signal(sent)
+        asker.wait(20)
+    finally:
         asker.kill()
+        asker.wait()
     until(partial(has_ended, int((site / "pid").read_text())))
+    assert sent is signal.SIGKILL or not list(places.iterdir())
 
 
 def until(holds: Callable[[], bool], within_s: float = 30.0) -> None:
