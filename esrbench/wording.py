@@ -90,6 +90,12 @@ def seconds(value: float | None) -> str:
     return NOT_MEASURED if value is None else f"{value:.3f}" if value < 1 else significant(value)
 
 
+def clipped(text: str, length: int = 90) -> str:
+    """Text for a place with no room to wrap, every character visible; what is cut off is marked."""
+    shown = visible(" ".join(text.split()))
+    return shown if len(shown) <= length else f"{shown[: length - 1]}…"
+
+
 def seconds_in_words(value: float) -> str:
     """A duration to wait for: ``12 s``, ``2 min 5 s``."""
     minutes, rest = divmod(round(value), 60)

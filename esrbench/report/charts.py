@@ -21,6 +21,7 @@ from esrbench.report.panels import (
 )
 from esrbench.run_cases import main_workloads
 from esrbench.store import Run
+from esrbench.wording import clipped
 
 Draw = Callable[[Axes, Run, Sequence[CaseSummary], Theme], None]
 
@@ -130,7 +131,7 @@ def _panels(run: Run, chart: Chart) -> dict[str, list[CaseSummary]]:
 def styled(axis: Axes, theme: Theme, title: str) -> None:
     """Give an empty panel its title and the looks of every panel here."""
     axis.set_facecolor(theme.background)
-    axis.set_title(title.replace("$", r"\$"), loc="left", fontsize=10, color=theme.faint)
+    axis.set_title(clipped(title).replace("$", r"\$"), loc="left", fontsize=10, color=theme.faint)
     axis.spines[["top", "right", "left"]].set_visible(False)
     axis.spines["bottom"].set_color(theme.grid)
     axis.tick_params(colors=theme.faint, length=0, pad=6)

@@ -5,7 +5,7 @@ from esrbench.report.escape import escaped
 from esrbench.store import Run
 from esrbench.wording import decibel, gigabytes, significant
 
-HEADS = ("memory at most", "fastest target", "tile", "batch", "Mpix/s", "peak memory", "PSNR dB")
+HEADS = ("memory at most", "fastest target", "tile", "batch", "Mpix/s, large picture", "peak memory", "PSNR dB")
 MEMORY = {False: "RAM", True: "device memory"}
 
 

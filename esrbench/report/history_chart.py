@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from esrbench.history import History, Point, Series
 from esrbench.report.charts import DPI, WIDTH_IN, styled, written
 from esrbench.report.palette import Theme, runtime_colours
-from esrbench.wording import significant
+from esrbench.wording import clipped, significant
 
 COLUMNS = 3
 PANEL_IN = 1.75
@@ -35,7 +35,14 @@ def history_png(history: History, theme: Theme) -> bytes | None:
             figsize=(WIDTH_IN, rows * PANEL_IN + 0.4), dpi=DPI, layout="constrained", facecolor=theme.background
         )
         title = f"Output megapixels a second, run by run: {history.machine}"
-        figure.suptitle(title.replace("$", r"\$"), x=0.012, ha="left", fontsize=11, fontweight="bold", color=theme.text)
+        figure.suptitle(
+            clipped(title, 100).replace("$", r"\$"),
+            x=0.012,
+            ha="left",
+            fontsize=11,
+            fontweight="bold",
+            color=theme.text,
+        )
         axes = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
         colours = runtime_colours(series.target.runtime for series in history.series)
         for axis, series in zip(axes, history.series, strict=False):

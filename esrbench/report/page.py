@@ -1,8 +1,9 @@
 """``index.html``: one file that works offline, from one or several runs."""
 
 import base64
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,7 +11,7 @@ from markupsafe import Markup, escape
 
 from esrbench.artifact import Artifact
 from esrbench.case_summary import CaseSummary, ranking, summarise
-from esrbench.compare import answer
+from esrbench.compare import answer, machine_name
 from esrbench.fidelity import psnr_db
 from esrbench.history import History
 from esrbench.record import Attainable, Case, ReferenceCheck, RunRecord
@@ -30,7 +31,7 @@ from esrbench.roofline import ridge
 from esrbench.run_cases import launches_of, main_workloads
 from esrbench.runner import Placement
 from esrbench.store import Run
-from esrbench.wording import NOT_MEASURED, decibel, significant
+from esrbench.wording import NOT_MEASURED, decibel, significant, visible
 
 GENERATOR = "esrbench report"
 """What the page says made it: how a report of ours is told from any other folder."""
@@ -115,9 +116,31 @@ def page(
     frontiers: Sequence[DrawnFrontier | None] = (),
 ) -> str:
     """The page of ``runs``; ``charts`` and ``frontiers`` are those of each, ``over_time`` the machines of several."""
+    environment = _environment()
+    css, script = (_source(environment, name) for name in ("page.css", "page.js"))
+    speed_by_memory = [*frontiers, *[None] * (len(runs) - len(frontiers))]
+    sections = [_section(*each) for each in zip(runs, charts, speed_by_memory, strict=True)]
+    colours = runtime_colours(case.target.runtime for run in runs for case in run.record.cases)
+    style = css + _dot_rules(colours) + _picture_rules(sections)
+    return environment.get_template("page.html.j2").render(
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        sections=sections,
+        over_time=over_time,
+        generator=GENERATOR,
+        title=_title(runs),
+        not_measured=NOT_MEASURED,
+        runtimes=list(colours),
+    )
+
+
+def _environment() -> Environment:
+    """Jinja that escapes every text, and shows its control and bidirectional characters."""
     environment = Environment(
         loader=PackageLoader("esrbench.report"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -128,16 +151,46 @@ def page(
         "psnr": lambda mse: decibel(psnr_db(mse)),
         "significant": significant,
     }
-    template = environment.get_template("page.html.j2")
-    speed_by_memory = [*frontiers, *[None] * (len(runs) - len(frontiers))]
-    sections = [_section(*each) for each in zip(runs, charts, speed_by_memory, strict=True)]
-    return template.render(
-        sections=sections,
-        over_time=over_time,
-        generator=GENERATOR,
-        title=_title(runs),
-        not_measured=NOT_MEASURED,
-        colours=runtime_colours(case.target.runtime for run in runs for case in run.record.cases),
+    return environment
+
+
+def _shown(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _source(environment: Environment, name: str) -> str:
+    """A file beside the template, as it is."""
+    if environment.loader is None:
+        raise LookupError(name)
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow the browser this one style, this one script and pictures within the page, and nothing else.
+
+    Should a record's text ever become markup, it loads, sends and runs nothing (https://www.w3.org/TR/CSP3/).
+    """
+    nothing = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
+    return f"{nothing}; style-src {_digest(style)}; script-src {_digest(script)}"
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _dot_rules(colours: Mapping[str, str]) -> str:
+    """A colour a runtime, by its place: names of runtimes are no CSS."""
+    return "".join(f".dot-{place}{{background:{colour}}}\n" for place, colour in enumerate(colours.values()))
+
+
+def _picture_rules(sections: Sequence[Section]) -> str:
+    """Input and reference once each, however many targets show them."""
+    return "".join(
+        f'.input-{number}-{place}{{background-image:url("{drawn.input}")}}\n'
+        f'.reference-{number}-{place}{{background-image:url("{drawn.reference}")}}\n'
+        f".strip-{number}-{place}{{--aspect:{drawn.aspect}}}\n"
+        for number, section in enumerate(sections, start=1)
+        for place, drawn in enumerate(section.pictures, start=1)
     )
 
 
@@ -156,7 +209,7 @@ def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | N
     drawn = [workload_pictures(run, workload, rows) for workload in main_workloads(run)]
     return Section(
         run=run,
-        answer=_marked_up(answer(run)),
+        answer=_marked_up(answer(run), machine_name(run.record.environment)),
         columns=shown(rows),
         rows=rows,
         charts=charts,
@@ -173,9 +226,11 @@ def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | N
     )
 
 
-def _marked_up(text: str) -> Markup:
-    """Text with targets in backticks as HTML; everything else is escaped."""
-    return Markup(re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(text))))
+def _marked_up(text: str, isolated: str) -> Markup:
+    """Text with targets in backticks as HTML, a record's words within it kept apart; everything else is escaped."""
+    apart = str(escape(visible(isolated)))
+    found = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(visible(text))))
+    return Markup(found.replace(apart, f"<bdi>{apart}</bdi>", 1))
 
 
 def _proof(run: Run, row: CaseSummary) -> Proof | None:

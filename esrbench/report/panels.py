@@ -14,7 +14,7 @@ from esrbench.report.palette import Theme, runtime_colours
 from esrbench.run_cases import judged_launches
 from esrbench.store import Run
 from esrbench.target import Precision
-from esrbench.wording import megabytes, significant, times
+from esrbench.wording import clipped, megabytes, significant, times
 
 MARKERS = {Precision.FP32: "o", Precision.TF32: "P", Precision.FP16: "^", Precision.BF16: "s", Precision.INT8: "D"}
 
@@ -176,7 +176,7 @@ def _label(axis: Axes, x: float, y: int, text: str, theme: Theme) -> None:
 
 
 def _name_rows(axis: Axes, rows: Sequence[CaseSummary], theme: Theme) -> None:
-    axis.set_yticks(range(len(rows)), [row.label for row in rows], color=theme.text)
+    axis.set_yticks(range(len(rows)), [clipped(row.label, 60) for row in rows], color=theme.text)
     axis.set_ylim(len(rows) - 0.4, -0.6)
 
 

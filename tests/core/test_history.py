@@ -178,8 +178,8 @@ def test_the_page_and_the_summary_begin_with_the_machines_over_time(tmp_path: Pa
     runs = [made(tmp_path, day, {TORCH: scaled(QUIET, 1 + day / 10)}) for day in (1, 2, 3)]
     folder = render(runs, tmp_path / "report").parent
     text = (folder / "index.html").read_text(encoding="utf-8")
-    assert text.index("3 runs on AMD EPYC, 2 cores") < text.index("On this machine")
-    assert "day3 against day2" in text
+    assert text.index("3 runs on <bdi>AMD EPYC, 2 cores") < text.index("On this machine")
+    assert "<bdi>day3</bdi> against <bdi>day2</bdi>" in text
     for name in ("history.png", "history-dark.png"):
         with Image.open(folder / name) as image:
             assert image.width > 800
@@ -209,7 +209,7 @@ def test_the_command_takes_everything_under_results(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", *arguments, "--out", str(tmp_path / "report")])
     assert done.exit_code == 0, done.output
     assert "README.md holds no run: left out" in done.stderr
-    assert "3 runs on AMD EPYC" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "3 runs on <bdi>AMD EPYC" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_the_json_has_the_history_too(tmp_path: Path) -> None:

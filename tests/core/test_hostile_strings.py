@@ -1,6 +1,9 @@
 """Strings of records that would be obeyed: by a terminal, by Markdown and GitHub, by a spreadsheet, by a browser."""
 
+import base64
 import csv
+import hashlib
+import html
 import io
 import json
 import re
@@ -20,9 +23,10 @@ from esrbench.cli.progress import watching
 from esrbench.codec import encode
 from esrbench.record import Status
 from esrbench.report.escape import cell, code, escaped, marked_up
+from esrbench.report.page import page
 from esrbench.report.summary import summary_csv, summary_md
 from esrbench.store import Run
-from esrbench.wording import visible
+from esrbench.wording import clipped, visible
 
 ESCAPES = "\x1b]0;pwned\x07 \x1b]52;c;cHduZWQ=\x07 \x9b31m \x7f \b\r \u202ecod.exe \u2066 \u200b \ud800"
 MARKUP = (
@@ -134,3 +138,36 @@ def test_a_csv_of_hostile_reasons_has_no_formula_and_its_numbers_stay_numbers(ho
     assert rows[1]["reason"].startswith("'=1+1")
     assert float(rows[0]["throughput_mpix_s"]) > 0
     assert not OBEYED.search(summary_csv([hostile]))
+
+
+@pytest.fixture
+def opened(hostile: Run) -> str:
+    """The page of the hostile run, its pictures left out."""
+    return page([hostile], [[]])
+
+
+def test_the_page_allows_its_own_style_and_script_by_their_digests_and_nothing_else(opened: str) -> None:
+    policy = html.unescape(re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', opened)[0])
+    rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == "data:"
+    for tag in ("style", "script"):
+        (body,) = re.findall(f"<{tag}>(.*?)</{tag}>", opened, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(body.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+    assert not re.search(r"<[^>]*\s(style|on\w+)=", opened)  # such attributes have no digest
+    assert opened.index("Content-Security-Policy") < opened.index("<style>")
+
+
+def test_the_page_isolates_what_runs_from_right_to_left_and_shows_marks_that_would_reorder_it(tmp_path: Path) -> None:
+    hebrew = "\u05e2\u05d1\u05e8\u05d9\u05ea"
+    machine = msgspec.structs.replace(environment(), cpu=f"{hebrew}\u202e", os=hebrew)
+    text = page([write_run(tmp_path / "run", [launch(TORCH)], machine=machine)], [[]])
+    assert f"(<bdi>{hebrew}\ufffd, 2 cores</bdi>)" in text
+    assert f"<dd>{hebrew}</dd>" in text  # a block is isolated by itself
+    assert not OBEYED.search(text)
+
+
+def test_a_title_of_a_chart_is_cut_and_has_no_control() -> None:
+    assert clipped("a" * 200) == f"{'a' * 89}…"
+    assert clipped("a\x1b\nb") == "a␛ b"
