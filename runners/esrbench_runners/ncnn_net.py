@@ -14,6 +14,7 @@ from esrbench.layout import Planes, to_planes, to_tiles
 from esrbench.processor import cpu_name
 from esrbench.runner import Availability, DeviceType, LoadOptions, Placement, Runner, Session, Tiles
 from esrbench.settings import Settings
+from esrbench.system.openmp import threads_granted
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
 from esrbench_runners import ncnn_settings
@@ -129,7 +130,8 @@ class NcnnSession(Session):
 
     def _options(self) -> dict[str, str]:
         """As ncnn has them now, and what the device can give."""
-        found = {name: str(getattr(self._net.opt, name)) for name in ("num_threads", *self._wanted)}
+        found = {name: str(getattr(self._net.opt, name)) for name in self._wanted}
+        found["num_threads"] = threads_granted(self._net.opt.num_threads)
         budget = {} if self._budget_mib is None else {"heap_budget_mib": str(self._budget_mib)}
         return found | budget
 

@@ -8,6 +8,7 @@ import torch
 from esrbench.errors import PlacementError
 from esrbench.processor import cpu_name
 from esrbench.runner import DeviceType, Placement, Session, Tiles
+from esrbench.system.openmp import threads_granted
 from esrbench.target import Precision, Target
 from esrbench.translation import translated
 from esrbench_runners.torch_devices import CUDNN_CONV, DTYPES, torch_device
@@ -98,7 +99,7 @@ class TorchSession(Session):
         return {
             "dense_blocks": "a convolution a source" if wide else "as written",
             "memory_format": str(self.memory_format).removeprefix("torch."),
-            "threads": str(torch.get_num_threads()),
+            "threads": threads_granted(torch.get_num_threads()),
             "interop_threads": str(torch.get_num_interop_threads()),
             "cudnn.benchmark": str(torch.backends.cudnn.benchmark),
             "cudnn.conv.fp32_precision": CUDNN_CONV.fp32_precision,
