@@ -151,7 +151,7 @@ def remembered(job, monkeypatch):
         clock = FakeClock()
         monkeypatch.setattr(plugins, "runner", lambda _: runner(key, method, clock))
         filled = msgspec.structs.replace(job.workload, batch=batch, copies=-(-batch // job.workload.tiles))
-        loop = LoopPlan(warmup_s=0.5, measure_s=measure_s)
+        loop = LoopPlan(warmup_s=0.5, measure_s=measure_s, max_passes=20)
         return launch(msgspec.structs.replace(job, workload=filled, loop=loop), clock, lambda _: None)
 
     return outcome

@@ -199,6 +199,17 @@ def test_whatever_a_session_runs_before_the_repeats_it_has_not_run_before(batch)
     assert len(seen) - len(set(seen)) == batch  # the second batch is the first once more in the pass of the originals
 
 
+def test_what_a_stream_does_after_its_last_batch_is_timed():
+    class Late(Scripted):
+        def stream(self, batches: Iterable[Tiles]) -> Iterator[Tiles]:
+            yield from batches
+            self.now_ns += 70 * MS
+
+    session = Late(10)
+    plan = LoopPlan(warmup_s=0, measure_s=0, repeats=False)
+    assert timed_loop(session, Variants([tiles(), tiles()]), plan, session.clock).image_ns == (70 * MS,)
+
+
 def test_the_first_pass_is_finished_whatever_it_costs():
     session = Scripted(60_000)
     loop = timed_loop(session, Variants([tiles(), tiles()]), LoopPlan(warmup_s=0, measure_s=0.001), session.clock)

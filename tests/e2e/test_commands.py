@@ -79,6 +79,7 @@ def test_a_command_that_draws_the_reference_is_measured_a_call_a_picture(run):
     assert launch.fidelity.close_share == 1
     assert (launch.fidelity.bits, launch.fidelity.border_px) == (8, 4)
     assert 0 < launch.threads_at_work.cores < 4
+    assert [each.tiles for each in samples.repeats] == [None]
 
 
 def test_what_it_runs_on_is_recorded_as_its_claim_with_the_digests_of_its_files(run):

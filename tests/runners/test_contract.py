@@ -142,6 +142,18 @@ def test_a_stream_keeps_the_order_and_every_result(
     assert db(np.concatenate(upscaled), reference[[2, 0, 1, 2]]) >= least_db(entry)
 
 
+def test_tiles_that_change_in_place_between_passes_are_read_anew(
+    entry: Availability, session: Session, tiles: Floats, reference: Floats
+) -> None:
+    buffer = tiles[::-1].copy()
+    batches = [buffer[:1], buffer[1:]]
+    before = list(session.stream(batches))
+    np.copyto(buffer, tiles)
+    after = list(session.stream(batches))
+    assert db(np.concatenate(before), reference[::-1]) >= least_db(entry)
+    assert db(np.concatenate(after), reference) >= least_db(entry)
+
+
 def test_placement_proves_what_was_asked_for(entry: Availability, session: Session) -> None:
     placement = session.placement()
     assert placement.precision is entry.target.precision
