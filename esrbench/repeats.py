@@ -73,7 +73,7 @@ def reason(checks: Sequence[Repeats]) -> str | None:
 
 
 def _is_memory(new_ns: int, repeated_ns: Sequence[int]) -> bool:
-    return FACTOR * max(repeated_ns) < new_ns
+    return bool(repeated_ns) and FACTOR * max(repeated_ns) < new_ns
 
 
 def _fastest(run: Callable[[], int], limit_ns: int) -> int:

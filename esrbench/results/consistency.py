@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from esrbench import fidelity, picture_fidelity, tiling
+from esrbench import fidelity, picture_fidelity, repeats, tiling
 from esrbench.errors import TilingError
 from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, Workload, title
 from esrbench.results.numbers import absurd
@@ -117,6 +117,9 @@ def _of_success(launch: LaunchRecord) -> Iterator[str]:
         yield "it ended ok without saying what it ran on"
     elif launch.placement.precision is not launch.case.target.precision:
         yield f"it ended ok, but computed in {launch.placement.precision.value}"
+    remembered = repeats.reason(launch.samples.repeats or ()) if launch.samples else None
+    if remembered is not None:
+        yield f"it ended ok, but {remembered}"
     if launch.exit_code is None or (launch.exit_code != 0 and not _failed_late(launch.samples)):
         yield f"it ended ok with exit code {launch.exit_code}"
     if launch.fidelity is None:

@@ -12,7 +12,7 @@ from recorded import TORCH, fidelity, launch, placement, rewritten, samples, wor
 
 from esrbench import store
 from esrbench.errors import RecordError
-from esrbench.record import Case, LaunchRecord, Resumption, RunEnd, Status
+from esrbench.record import Case, LaunchRecord, Repeats, Resumption, RunEnd, Status
 from esrbench.store import Run, RunWriter
 from esrbench.target import Precision, Target
 
@@ -43,6 +43,10 @@ OF_A_LAUNCH: dict[str, tuple[Callable[[LaunchRecord], LaunchRecord], str]] = {
         "but the output holds 7 NaN",
     ),
     "a wrong picture": (lambda x: replace(x, fidelity=fidelity(0.9)), "PSNR to the reference is 0.5 dB"),
+    "an answer from memory": (
+        lambda x: replace(x, samples=replace(x.samples, repeats=(Repeats(tiles=1, new_ns=9000, repeated_ns=(1000,)),))),
+        "ended ok, but answers repeated tiles from memory",
+    ),
     "no picture": (lambda x: replace(x, fidelity=None), "without a picture that was compared"),
     "no device": (lambda x: replace(x, placement=None), "without saying what it ran on"),
     "another arithmetic": (

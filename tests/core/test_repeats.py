@@ -128,6 +128,7 @@ def test_the_reason_says_both_times():
     assert repeats.reason([Repeats(tiles=1, new_ns=41 * MS, repeated_ns=(COPY_NS, COPY_NS))]) == (
         "answers repeated tiles from memory: 0.02 ms for 1 tile seen before, 41 ms for new pixels"
     )
+    assert repeats.reason([Repeats(tiles=1, new_ns=41 * MS, repeated_ns=())]) is None  # a hand-written record
     assert "for a picture seen before" in repeats.reason([Repeats(tiles=None, new_ns=5, repeated_ns=(1,))])
 
 
