@@ -1,5 +1,7 @@
 """Strict JSON for esrbench's value types: unknown fields are refused, targets are strings."""
 
+import json
+import re
 from typing import Any, TypeVar
 
 import msgspec
@@ -11,6 +13,9 @@ T = TypeVar("T")
 
 _LONGEST_REASON = 300  # characters
 
+_LONE_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\udc[89a-f][0-9a-f]")
+"""An escape as :func:`encode` writes it of a byte in a file's name that is not UTF-8 (PEP 383)."""
+
 
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The base of every value type that is written to disk or passed between processes."""
@@ -18,7 +23,12 @@ class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def encode(value: object) -> bytes:
     """JSON of a value, indented, with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_to_json), indent=2) + b"\n"
+    try:
+        document = msgspec.json.encode(value, enc_hook=_to_json)
+    except UnicodeEncodeError:  # a file's name that is not UTF-8: its bytes stand as escapes, which msgspec refuses
+        plain = msgspec.to_builtins(value, enc_hook=_to_json)
+        return json.dumps(plain, indent=2, allow_nan=False).encode() + b"\n"
+    return msgspec.json.format(document, indent=2) + b"\n"
 
 
 def decode(data: bytes, type_: type[T], origin: str) -> T:
@@ -28,6 +38,8 @@ def decode(data: bytes, type_: type[T], origin: str) -> T:
         RecordError: not JSON, or not of this type, whatever it is instead: too deep, no text, a number too large.
     """
     try:
+        if _LONE_BYTE.search(data):
+            return msgspec.convert(json.loads(data, parse_constant=_refuse), type_, dec_hook=_from_json)
         return msgspec.json.decode(data, type=type_, dec_hook=_from_json)
     except (msgspec.MsgspecError, EsrbenchError, ValueError, TypeError, ArithmeticError, RecursionError) as error:
         name, why = getattr(type_, "__name__", type_), str(error)[:_LONGEST_REASON]  # it may quote what it was given
@@ -37,6 +49,10 @@ def decode(data: bytes, type_: type[T], origin: str) -> T:
 def schema(type_: type) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a value type."""
     return msgspec.json.schema(type_, schema_hook=_schema)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
 
 
 def _to_json(value: object) -> str:

@@ -41,6 +41,7 @@ from esrbench.results.contents import (
     launch_name,
 )
 from esrbench.target import Target
+from esrbench.wording import visible
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +59,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def name(self) -> str:
         """The folder's name."""
-        return self.folder.name
+        return visible(self.folder.name)
 
     def label(self, target: Target) -> str:
         """The target, a software device named as such."""

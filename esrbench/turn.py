@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from esrbench.errors import OutputError, UnavailableError
+from esrbench.system.home import expanded
 
 VARIABLE = "ESRBENCH_LOCK"
 """Environment variable that names another file: for sandboxes, and for tests that measure nothing."""
@@ -88,7 +89,7 @@ def _lock(descriptor: int) -> None:
 def _file() -> Path:
     """The machine's one lock, unless the environment names another; Windows has a temporary folder for each user."""
     if chosen := os.environ.get(VARIABLE):
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return (Path(tempfile.gettempdir()) if os.name == "nt" else Path("/tmp")) / "esrbench.lock"
 
 

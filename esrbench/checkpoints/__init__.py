@@ -8,6 +8,7 @@ from esrbench.checkpoints.contents import Contents, check_file
 from esrbench.checkpoints.identify import canonical, digest, spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Model
+from esrbench.wording import visible
 
 __all__ = ["SUFFIXES", "check_file", "read"]
 
@@ -35,11 +36,11 @@ def read(path: Path, name: str | None = None) -> Model:
         where = f" in {contents.part}" if contents.part else ""
         raise CheckpointError(f"{path}{where}: {error}") from error
     return Model(
-        name=name or path.stem,
+        name=name or visible(path.stem),
         spec=spec,
         weights=weights,
         weights_sha256=digest(weights, contents.reduced_to),
-        source=f"file {path.name}" + (f", {contents.part}" if contents.part else ""),
+        source=f"file {visible(path.name)}" + (f", {contents.part}" if contents.part else ""),
     )
 
 

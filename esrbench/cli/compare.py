@@ -107,7 +107,7 @@ def _write(path: Path, found: "Comparison", failures: "Sequence[Failure]") -> No
     from esrbench.report.compared import comparison_md
 
     try:
-        path.write_text(comparison_md(found, failures), encoding="utf-8", newline="\n")
+        path.write_text(comparison_md(found, failures), encoding="utf-8", errors="replace", newline="\n")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}; choose another --markdown") from error
 

@@ -84,9 +84,14 @@ def _write(runs: Sequence[Run], folder: Path) -> None:
     for number, drawn_frontier in enumerate(frontiers, start=1):
         if drawn_frontier is not None:
             _write_chart(folder, "frontier", number, drawn_frontier.light, drawn_frontier.dark)
-    (folder / INDEX).write_text(page(runs, charts, over_time, frontiers), encoding="utf-8", newline="\n")
-    (folder / "summary.md").write_text(summary_md(runs), encoding="utf-8", newline="\n")
-    (folder / "summary.csv").write_text(summary_csv(runs), encoding="utf-8", newline="\n")
+    _write_text(folder / INDEX, page(runs, charts, over_time, frontiers))
+    _write_text(folder / "summary.md", summary_md(runs))
+    _write_text(folder / "summary.csv", summary_csv(runs))
+
+
+def _write_text(path: Path, text: str) -> None:
+    """Names of files may hold bytes that are no UTF-8; a page may not."""
+    path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 
 def _write_chart(folder: Path, name: str, number: int, light: bytes, dark: bytes) -> None:
