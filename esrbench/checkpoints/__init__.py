@@ -12,6 +12,7 @@ from esrbench.wording import visible
 
 __all__ = ["SUFFIXES", "check_file", "read"]
 
+LONGEST_MESSAGE = 1500  # characters
 SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
@@ -25,9 +26,14 @@ def read(path: Path, name: str | None = None) -> Model:
     """
     try:
         check_file(path)
-        contents = _reader(path)(path)
+        return _model(path, name or visible(path.stem), _reader(path)(path))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    except CheckpointError as error:
+        raise CheckpointError(_one_line(str(error))) from error
+
+
+def _model(path: Path, name: str, contents: Contents) -> Model:
     try:
         tensors = dialects.current(contents.tensors)
         spec = spec_of({key: array.shape for key, array in tensors.items()}, contents.reduced_to)
@@ -36,12 +42,18 @@ def read(path: Path, name: str | None = None) -> Model:
         where = f" in {contents.part}" if contents.part else ""
         raise CheckpointError(f"{path}{where}: {error}") from error
     return Model(
-        name=name or visible(path.stem),
+        name=name,
         spec=spec,
         weights=weights,
         weights_sha256=digest(weights, contents.reduced_to),
         source=f"file {visible(path.name)}" + (f", {contents.part}" if contents.part else ""),
     )
+
+
+def _one_line(text: str) -> str:
+    """Names in a file may be of any length and hold line ends."""
+    text = " ".join(text.splitlines())
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
 
 
 def _reader(path: Path) -> Callable[[Path], Contents]:
