@@ -8,6 +8,7 @@ from esrbench.checkpoints.contents import Contents, check_file
 from esrbench.checkpoints.identify import canonical, digest, spec_of
 from esrbench.errors import CheckpointError
 from esrbench.exporter import Model
+from esrbench.system.child_environment import withdraw_steering
 from esrbench.wording import visible
 
 __all__ = ["SUFFIXES", "check_file", "read"]
@@ -19,11 +20,13 @@ SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 def read(path: Path, name: str | None = None) -> Model:
     """The model in ``path``: a PyTorch state dict, a safetensors file, or one of ncnn's ``.param`` and ``.bin`` pair.
 
-    ``name`` defaults to the file's stem.
+    ``name`` defaults to the file's stem. Steering variables leave ``os.environ``, as for
+    :func:`esrbench.plugins.runner`: a state dict is read with torch, which may be what draws the picture later.
 
     Raises:
         CheckpointError: no such file, not one of these formats, damaged, or weights of another network.
     """
+    withdraw_steering()
     try:
         check_file(path)
         return _model(path, name or visible(path.stem), _reader(path)(path))

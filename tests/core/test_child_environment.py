@@ -3,9 +3,12 @@
 import os
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
-from esrbench import process
+from esrbench import checkpoints, plugins, process
+from esrbench.architecture import SRVGGNetSpec
 from esrbench.errors import UsageError
 from esrbench.system import child_environment
 
@@ -94,6 +97,14 @@ def test_what_chooses_libraries_and_devices_passes_and_is_recorded_with_its_valu
 def test_a_runner_in_this_process_reads_no_switch(steered):
     child_environment.withdraw_steering()
     assert os.environ.keys() & STEERING.keys() == {"A_NAME_THAT_NOBODY_KNOWS"}
+
+
+@pytest.mark.parametrize("load", [checkpoints.read, lambda _: plugins.runner("torch")])
+def test_switches_are_withdrawn_before_a_model_or_a_runner_brings_a_library(load, steered, tmp_path):
+    shapes = SRVGGNetSpec(convs=1, features=4, scale=2).parameter_shapes()
+    save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, tmp_path / "net.safetensors")
+    load(tmp_path / "net.safetensors")
+    assert "OMP_THREAD_LIMIT" not in os.environ
 
 
 def test_variables_are_asked_for_as_name_and_value():
