@@ -7,7 +7,7 @@ from datetime import datetime
 
 from esrbench import fidelity, picture_fidelity, repeats, tiling
 from esrbench.errors import TilingError
-from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, Workload, title
+from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, TuningRecord, Workload, title
 from esrbench.results.numbers import absurd
 from esrbench.suite import LARGEST_TILE_PX, MOST_ROUNDS, MOST_THREADS, MOST_TILES
 
@@ -76,6 +76,15 @@ def _of_workload(workload: Workload, multiple: int, scale: int) -> Iterator[str]
         return
     if tiles != workload.tiles:
         yield f"{workload.tiles} tiles are recorded, its picture is cut into {tiles}"
+
+
+def of_tuning(tuned: TuningRecord) -> Iterator[str]:
+    """Say in words what cannot be true of a choice of settings."""
+    yield from absurd(tuned)
+    if tuned.chosen not in [trial.settings for trial in tuned.trials]:
+        yield f"it chose {tuned.chosen.text}, which it did not try"
+    if tuned.speedup == 0 or any(0 in trial.image_s for trial in tuned.trials):
+        yield "a pass took no time"
 
 
 def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:

@@ -12,7 +12,8 @@ from esrbench.errors import RecordError
 from esrbench.record import LaunchRecord, Resumption, RunEnd, RunRecord, TuningRecord, file_stem
 from esrbench.results import chain, recorded
 from esrbench.results.chain import Link
-from esrbench.results.consistency import contradictions
+from esrbench.results.consistency import contradictions, of_tuning
+from esrbench.results.numbers import absurd
 from esrbench.results.recorded import Recorded
 
 R = TypeVar("R", LaunchRecord, Resumption, RunEnd, TuningRecord)
@@ -121,9 +122,8 @@ def _all(folder: Path, part: str, form: re.Pattern[str], type_: type[R]) -> tupl
 
 
 def _check(folder: Path, found: Contents) -> None:
-    findings = list(
-        dict.fromkeys((*_misnamed(found), *contradictions(found.run.record, _launches(found)), *_broken(found)))
-    )
+    said = (*_misnamed(found), *contradictions(found.run.record, _launches(found)), *_of_others(found), *_broken(found))
+    findings = list(dict.fromkeys(said))
     if findings:
         more = f"\n  and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
         raise RecordError(
@@ -150,6 +150,14 @@ def _misnamed(found: Contents) -> Iterator[str]:
         named = (tuned.record.target, tuned.record.workload)
         if named not in cases or tuned.name != f"{TUNING}/{file_stem(*named)}.json":
             yield f"{tuned.name} is of {tuned.record.target} on {tuned.record.workload!r}, which it should not be"
+
+
+def _of_others(found: Contents) -> Iterator[str]:
+    """What cannot be true of the records beside the launches."""
+    for tuned in found.tunings:
+        yield from (f"{tuned.name}: {what}" for what in of_tuning(tuned.record))
+    for note in (*found.resumptions, *found.interruptions, *([found.end] if found.end else ())):
+        yield from (f"{note.name}: {what}" for what in absurd(note.record))
 
 
 def _broken(found: Contents) -> Iterator[str]:

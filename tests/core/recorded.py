@@ -30,6 +30,7 @@ from esrbench.record import (
 )
 from esrbench.runner import DeviceType, Placement
 from esrbench.store import Run, RunWriter, picture_name, read_run
+from esrbench.suite import Suite
 from esrbench.target import Precision, Target
 
 TORCH = "torch@cpu:fp32"
@@ -164,6 +165,7 @@ def write_run(
     attainable: Sequence[Attainable] = (),
     machine: Environment | None = None,
     tunings: Sequence[TuningRecord] = (),
+    settings: Suite | None = None,
 ) -> Run:
     """Write a run of these launches, numbered in order, and read it back. ``pictures`` maps file names to pixels."""
     found = tuple(dict.fromkeys(launch.case for launch in launches)) if cases is None else tuple(cases)
@@ -181,6 +183,7 @@ def write_run(
         cases=found,
         environment=machine or environment(gpus),
         attainable=tuple(attainable),
+        settings=settings,
     )
     writer = RunWriter.create(folder, record)
     for sequence, made in enumerate(launches):

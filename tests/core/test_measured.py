@@ -12,7 +12,7 @@ from esrbench.cli import app
 from esrbench.cli import upscale as command  # noqa: F401  (registers the command)
 from esrbench.errors import RecordError, UsageError
 from esrbench.measured import memory_gb, recommended
-from esrbench.record import TuningRecord
+from esrbench.record import Status, TrialRecord, TuningRecord
 from esrbench.settings import Settings
 from esrbench.target import Target
 
@@ -92,7 +92,9 @@ def test_auto_becomes_what_was_measured_and_what_was_asked_for_stays(run, monkey
 def test_settings_that_the_runner_does_not_name_reach_no_runtime(run, monkeypatch, tmp_path):
     monkeypatch.setattr(upscale.environment, "describe", lambda: HERE)
     monkeypatch.setattr(upscale.zoo, "open_rgb_model", lambda model: SimpleNamespace(weights_sha256=WEIGHTS))
-    chosen = {"chosen": Settings(values={"CACHE_DIR": str(tmp_path / "outside")}), "trials": (), "tuned_at": "2026"}
+    settings = Settings(values={"CACHE_DIR": str(tmp_path / "outside")})
+    tried = (TrialRecord(settings=settings, status=Status.OK, image_s=(1.0,)),)
+    chosen = {"chosen": settings, "trials": tried, "tuned_at": "2026"}
     tuned = TuningRecord(target=Target(TORCH), workload="t128b1", elapsed_s=1, **chosen)
     hostile = rewritten(msgspec.structs.replace(run, tunings=(tuned,)))
     asked_for = upscale.Request(

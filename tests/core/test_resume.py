@@ -15,7 +15,7 @@ from esrbench.cli import app
 from esrbench.cli import bench as _bench  # noqa: F401  (registers the command)
 from esrbench.command import Command
 from esrbench.errors import UsageError
-from esrbench.record import TuningRecord
+from esrbench.record import Status, TrialRecord, TuningRecord
 from esrbench.resume import _changes, _check_environment
 from esrbench.settings import Settings
 from esrbench.store import Run
@@ -33,7 +33,7 @@ def tuned(tmp_path: Path) -> Run:
         target=Target(TORCH),
         workload="t48b1",
         chosen=Settings(values={"graph": "1"}),
-        trials=(),
+        trials=(TrialRecord(settings=Settings(values={"graph": "1"}), status=Status.OK, image_s=(1.0,)),),
         tuned_at=at(0),
         elapsed_s=1.0,
     )
