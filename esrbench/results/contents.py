@@ -15,6 +15,7 @@ from esrbench.results.chain import Link
 from esrbench.results.consistency import contradictions, of_tuning
 from esrbench.results.numbers import absurd
 from esrbench.results.recorded import Recorded
+from esrbench.system import files
 
 R = TypeVar("R", LaunchRecord, Resumption, RunEnd, TuningRecord)
 
@@ -32,6 +33,11 @@ _RESUMED_NAME = re.compile(r"resumed\.[0-9]+\.json")
 
 _SHOWN = 8
 """Findings of one run that are said; whoever mends them reads it again."""
+
+_LONGEST = 300  # characters of one: it may quote a name of any length
+
+_MOST_BYTES = 256 << 20
+"""Of all records of a run: 10,000 launches. More would take minutes to read."""
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +73,7 @@ def read(folder: Path) -> Contents:
     Raises:
         RecordError: no run lies there, one of its files cannot be read, or they contradict each other.
     """
+    _check_size(folder)
     run = recorded.read(folder, RUN_FILE, RunRecord)
     for part in (PICTURES, LOGS):
         _names(folder, part, _RECORD_NAME)
@@ -121,6 +128,17 @@ def _all(folder: Path, part: str, form: re.Pattern[str], type_: type[R]) -> tupl
     return tuple(recorded.read(folder, name, type_) for name in _names(folder, part, form))
 
 
+def _check_size(folder: Path) -> None:
+    parts = [part for part in ("", LAUNCHES, TUNING) if (folder / part).is_dir()]
+    try:
+        found = [entry for part in parts for entry in files.entries(folder / part)]
+        size = sum(entry.stat(follow_symlinks=False).st_size for entry in found)
+    except OSError as error:
+        raise RecordError(f"{folder} cannot be read as a run: {error.strerror}") from error
+    if size > _MOST_BYTES:
+        raise RecordError(f"{folder} has records of {size} bytes; a run of at most {_MOST_BYTES} is read")
+
+
 def _check(folder: Path, found: Contents) -> None:
     said = (*_misnamed(found), *contradictions(found.run.record, _launches(found)), *_of_others(found), *_broken(found))
     findings = list(dict.fromkeys(said))
@@ -128,7 +146,7 @@ def _check(folder: Path, found: Contents) -> None:
         more = f"\n  and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
         raise RecordError(
             f"{folder} contradicts itself, so nothing of it is reported, compared or continued:\n"
-            + "\n".join(f"  {finding}" for finding in findings[:_SHOWN])
+            + "\n".join(f"  {finding[:_LONGEST]}" for finding in findings[:_SHOWN])
             + f"{more}\nget the run again, or measure anew with esrbench bench"
         )
 

@@ -222,6 +222,14 @@ def test_launches_that_cannot_be_read_are_an_error_and_not_none(run: Run) -> Non
         store.read_run(run.folder)
 
 
+def test_records_that_would_take_minutes_to_read_are_refused(run: Run) -> None:
+    for number in range(20):
+        with (run.folder / "launches" / f"{number:04d}.json").open("a") as file:
+            file.truncate(15 << 20)
+    with pytest.raises(RecordError, match=r"has records of 3[0-9]{8} bytes; a run of at most 268435456 is read"):
+        store.read_run(run.folder)
+
+
 def test_no_more_than_eight_findings_are_said(run: Run) -> None:
     launches = tuple(replace(each, exit_code=1) for each in run.launches)
     with pytest.raises(RecordError) as raised:
