@@ -26,8 +26,9 @@ def encode(value: object) -> bytes:
     try:
         document = msgspec.json.encode(value, enc_hook=_to_json)
     except UnicodeEncodeError:  # a file's name that is not UTF-8: its bytes stand as escapes, which msgspec refuses
-        plain = msgspec.to_builtins(value, enc_hook=_to_json)
-        return json.dumps(plain, indent=2, allow_nan=False).encode() + b"\n"
+        plain = json.dumps(msgspec.to_builtins(value, enc_hook=_to_json))
+        finite = json.loads(plain, parse_constant=lambda _: None)  # as msgspec writes infinity
+        return json.dumps(finite, indent=2).encode() + b"\n"
     return msgspec.json.format(document, indent=2) + b"\n"
 
 

@@ -51,7 +51,7 @@ def taken(doing: str, say: Say, *, wait: bool) -> Iterator[None]:
             _lock(descriptor)
         with suppress(OSError):  # may only be read, or its disk is full: the turn is held all the same
             os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} ({doing})\n".encode())
+            os.write(descriptor, f"process {os.getpid()} ({doing})\n".encode(errors="replace"))
         try:
             yield
         finally:

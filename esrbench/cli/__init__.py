@@ -32,6 +32,8 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except (OSError, EOFError) as error:
+            if str(error.args[-1:]).startswith("('No usable temporary directory"):  # as tempfile words it
+                raise UsageError("no folder for temporary files can be written; set TMPDIR to one that can") from error
             raise _Unforeseen(error) from error
 
 

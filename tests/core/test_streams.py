@@ -52,6 +52,12 @@ def test_an_unforeseen_error_is_one_line_and_a_private_file_with_its_details(err
     assert "arguments: ['esrbench', 'models']" in kept.read_text()
 
 
+def test_a_machine_without_a_temporary_folder_is_told_so():
+    done = run(FAILING.format(error="FileNotFoundError(2, 'No usable temporary directory found in ...')"))
+    assert done.returncode == 2
+    assert b"set TMPDIR" in done.stderr
+
+
 def test_a_crash_is_told_where_no_folder_takes_its_details(monkeypatch, tmp_path):
     def none_usable():
         raise FileNotFoundError("no usable temporary folder")

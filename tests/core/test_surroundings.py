@@ -69,6 +69,11 @@ def test_json_holds_names_that_are_not_utf8_and_gives_them_back(value):
     assert codec.decode(codec.encode(document.decode()), str, "it") == document.decode()
 
 
+@pytest.mark.parametrize("name", ["a", NAME])
+def test_infinity_is_null_whatever_the_names(name):
+    assert codec.decode(codec.encode({name: [float("inf"), float("nan")]}), dict, "it") == {name: [None, None]}
+
+
 @LINUX
 def test_a_model_of_such_a_name_has_one_that_can_be_written(random_model, tmp_path):
     import torch
