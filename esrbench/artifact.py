@@ -128,6 +128,17 @@ def describe_file(path: Path) -> ArtifactFile:
     return ArtifactFile(name=path.name, size_bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
+def is_whole(located: LocatedArtifact) -> bool:
+    """Whether every file is there and has its digest; reads them all."""
+    try:
+        return all(
+            located.path(index).is_file() and sha256_of(located.path(index)) == file.sha256
+            for index, file in enumerate(located.artifact.files)
+        )
+    except OSError:
+        return False
+
+
 def write_sidecar(artifact: Artifact, path: Path) -> None:
     """Write the artifact's own description to ``path``, whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

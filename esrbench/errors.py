@@ -9,6 +9,7 @@
     │   ├── OutputError            a folder or file that cannot be written, or exists already
     │   └── RecordError            a result file that cannot be read back
     ├── ExportError                a model could not be written as an artifact  exit code 1
+    ├── ArtifactError              an exported file is gone or was changed      status `error`
     ├── UnavailableError           the target cannot run on this machine        status `unavailable`
     ├── PlacementError             the work ran elsewhere than asked            status `fell_back`
     ├── CommandError               another program drew no picture              status `error` or `crashed`
@@ -63,6 +64,10 @@ class RecordError(UsageError):
 
 class ExportError(EsrbenchError):
     """A model could not be written in the format asked for."""
+
+
+class ArtifactError(EsrbenchError):
+    """An exported file is gone, or is no longer what was exported."""
 
 
 class UnavailableError(EsrbenchError):

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from esrbench import limits, rounds, schedule, scratch
-from esrbench.errors import UnavailableError
+from esrbench.errors import ArtifactError, UnavailableError
 from esrbench.job import Outcome
 from esrbench.launcher import Interrupted, Launcher, now
 from esrbench.measure import LoopPlan
@@ -211,8 +211,20 @@ class Harness:
             self._keep(stopped.record)
             launcher.keep_picture(stopped.record)
             raise
+        except ArtifactError as lost:
+            self._without_artifact(case, str(lost))
+            return
         self._keep(record)  # before its picture: a disk that is too full for that one still holds the numbers
         launcher.keep_picture(record)
+
+    def _without_artifact(self, case: Case, reason: str) -> None:
+        """Refuse a case that has no launch yet; what was measured before its artifact was lost stays as it is."""
+        if case not in {launch.case for launch in self._launches}:
+            self._not_launched(case, Refusal(status=Status.ERROR, reason=reason))
+            return
+        note = f"{self._title(case)} was not launched again: {reason}"
+        if note not in self._notes:
+            self._note(note)
 
     def _not_launched(self, case: Case, refusal: Refusal) -> None:
         artifact = self._plan.inputs.artifacts.get(case)

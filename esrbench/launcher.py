@@ -15,8 +15,9 @@ from esrbench import noise
 from esrbench.artifact import LocatedArtifact
 from esrbench.codec import decode, encode
 from esrbench.command_target import LocatedCommand
-from esrbench.errors import OutputError, RecordError
+from esrbench.errors import ArtifactError, OutputError, RecordError
 from esrbench.exhaustion import KILLED, MemoryWatch, last_lines
+from esrbench.held_artifacts import HeldArtifacts
 from esrbench.job import CANNOT_WRITE, Job, Outcome, measured_file
 from esrbench.measure import LoopPlan
 from esrbench.process import Ended, run, signal_name
@@ -64,6 +65,7 @@ class Launcher:
         self._writer = writer
         self._scratch = scratch
         self._answer = scratch / "outcome.json"
+        self._held = HeldArtifacts(scratch / "artifacts", [*inputs.artifacts.values(), inputs.reference])
         self._gauges = noise.Gauges()
         self._settings: dict[tuple[Target, str], Settings] = {}
         self._references: dict[Workload, str] = {}  # what they are drawn of -> the workload that they were drawn for
@@ -89,7 +91,11 @@ class Launcher:
             _name_again(self._reference(drawn), self._reference(workload))
             _name_again(self._reference_picture(drawn), picture)
             return Outcome(status=Status.OK)
-        job = self._job(case, self._inputs.reference, picture, ONE_PASS, makes_reference=True)
+        try:
+            reference = self._held.checked(self._inputs.reference)
+        except ArtifactError as error:
+            return Outcome(status=Status.ERROR, reason=str(error))
+        job = self._job(case, reference, picture, ONE_PASS, makes_reference=True)
         single = msgspec.structs.replace(job.workload, batch=1, copies=1)
         job = msgspec.structs.replace(job, workload=single, checks_reference=not self._references)
         outcome = self._run(job, log, timeout_s)[0]
@@ -112,14 +118,16 @@ class Launcher:
         """Measure a case once in a fresh process; its picture waits in the scratch folder for :meth:`keep_picture`.
 
         Raises:
+            ArtifactError: its files are no longer what was exported; nothing was launched.
             OutputError: a file cannot be written.
             Interrupted: the user stopped it after the measurement.
             KeyboardInterrupt: the user stopped it before.
         """
         artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
+        held = self._held.checked(artifact) if artifact else self._inputs.reference
         started_at = now()
         seed = self._seed(sequence, started_at)
-        job = self._job(case, artifact or self._inputs.reference, self._drawn(sequence), loop, seed=seed)
+        job = self._job(case, held, self._drawn(sequence), loop, seed=seed)
         before = self._gauges.read()
         stopped: KeyboardInterrupt | None = None
         try:
@@ -179,9 +187,14 @@ class Launcher:
         """Launch a case once with ``settings``, as any launch: its picture is compared; its log is named ``name``."""
         picture = self._scratch / "trial.png"
         picture.unlink(missing_ok=True)
-        job = self._job(
-            case, self._inputs.artifacts[case], picture, loop, settings=settings, seed=self._seed(name, now())
-        )
+        try:
+            held = self._held.checked(self._inputs.artifacts[case])
+        except ArtifactError as error:
+            return Trial(
+                outcome=Outcome(status=Status.ERROR, reason=str(error)),
+                ended=Ended(exit_code=0, timed_out=False, wall_ns=0),
+            )
+        job = self._job(case, held, picture, loop, settings=settings, seed=self._seed(name, now()))
         outcome, ended = self._run(job, self._writer.logs / f"{name}.txt", timeout_s)
         return Trial(outcome=outcome, ended=ended)
 
