@@ -75,9 +75,11 @@ def exit_code(error: EsrbenchError) -> int:
 
 
 def _run() -> int:
-    from esrbench.cli import bench, compare, crash, doctor, export, models, report, upscale  # noqa: F401
+    from esrbench.cli import crash
 
     try:
+        from esrbench.cli import bench, compare, doctor, export, models, report, upscale  # noqa: F401
+
         _check_working_folder()
         app()
     except SystemExit as ended:
