@@ -105,7 +105,7 @@ def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outco
             image_ns=image_ns,
             start_ns=start_ns,
             start_side_px=start_side_px,
-            repeats=(_repeated(calls, pictures, job.loop, image_ns),),
+            repeats=(_repeated(calls, pictures, image_ns),),
         ),
         memory=memory.memory(),
         threads_at_work=at_work,
@@ -146,14 +146,13 @@ def _timed(calls: Calls, pictures: Pictures, plan: LoopPlan, watched_ns: int) ->
     return tuple(image_ns), drawn[True]
 
 
-def _repeated(calls: Calls, pictures: Pictures, plan: LoopPlan, image_ns: Sequence[int]) -> Repeats:
+def _repeated(calls: Calls, pictures: Pictures, image_ns: Sequence[int]) -> Repeats:
     """Call once more on the last picture."""
     return repeats.check(
         lambda: calls.draw(pictures.file, pictures.shape)[0],
         pictures.new,
         tiles=None,
         new_ns=min(image_ns),
-        loop_ns=plan.measure_ns,
     )
 
 

@@ -151,7 +151,7 @@ def timed_loop(
         if not steps_are_tiles:
             tile_ns = _single_tiles(session, tiles, clock, plan.measure_ns, at_most=len(image_ns))
             if plan.repeats:
-                found.append(repeats.of_tile(session, tiles, clock, tile_ns, plan.measure_ns))
+                found.append(repeats.of_tile(session, tiles, clock, tile_ns))
     return TimedLoop(
         tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output, repeats=tuple(found) if plan.repeats else None
     )

@@ -54,9 +54,7 @@ class Repeats(Value, frozen=True, kw_only=True):
 
     tiles: int | None  # in a run; None: a command's whole picture
     new_ns: int  # the fastest run on new tiles
-    repeated_ns: tuple[
-        int, ...
-    ]  # the fastest on the same ones, a value a round; rounds go on while memory is suspected
+    repeated_ns: tuple[int, ...]  # on the same ones; more follow, each after a new run, while memory is suspected
 
 
 class Samples(Value, frozen=True, kw_only=True):

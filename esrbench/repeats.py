@@ -14,13 +14,12 @@ from esrbench.variants import Variants
 from esrbench.wording import counted
 
 SHARE_OF_THE_LOOP = 0.1
-"""Of the time of the timed loop: for how long identical runs are repeated. At least once: a slow run that is no faster
-then is cleared, and short ones are told from noise by the fastest of a few."""
+"""Of the time of the timed loop: a whole pass is repeated where it takes less, else one batch."""
 
-MOST_REPEATS = 5
-ROUNDS = 4
-"""The first, and three more where memory is suspected, each with new tiles first: noise would have to come and go with
-them four times in a row for a launch to be blamed for it."""
+ROUNDS = 8
+"""One repeat clears an honest launch. Where it looks like memory, new tiles and repeats take turns: a neighbour would
+have to slow down each new run and no repeat. With a core lost half of the time that is one launch in 60,000 (2⁻¹⁶);
+four rounds of the fastest of several repeats blamed torch for it (24 ms and 52 ms, two cores with a load of six)."""
 
 FACTOR = 2
 """Of the times. An honest repeat takes as long as a new run; one from memory is a copy, a hundred times faster."""
@@ -34,29 +33,27 @@ def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[
     batches = tiles.batches if new_ns < loop_ns * SHARE_OF_THE_LOOP else tiles.batches[-1:]
     count = sum(map(len, batches))
     run = partial(_timed, lambda: deque(session.stream(batches), maxlen=0), clock)
-    return check(run, tiles.new, tiles=count, new_ns=new_ns * count // tiles.tiles, loop_ns=loop_ns)
+    return check(run, tiles.new, tiles=count, new_ns=new_ns * count // tiles.tiles)
 
 
-def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int], loop_ns: int) -> Repeats:
+def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int]) -> Repeats:
     """Repeat the last single tile: the first of the last batch."""
     run = partial(_timed, partial(session.run, tiles.batches[-1][:1]), clock)
-    return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns), loop_ns=loop_ns)
+    return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns))
 
 
-def check(
-    run: Callable[[], int], renew: Callable[[], object], *, tiles: int | None, new_ns: int, loop_ns: int
-) -> Repeats:
+def check(run: Callable[[], int], renew: Callable[[], object], *, tiles: int | None, new_ns: int) -> Repeats:
     """Repeat a run on the very same pixels; ``renew`` makes them new, for the case that memory is suspected.
 
     ``run`` returns its nanoseconds; ``new_ns`` is the fastest run on new pixels so far, ``tiles`` as of
-    :class:`Repeats`, ``loop_ns`` the time of the timed loop.
+    :class:`Repeats`.
     """
     repeated_ns: list[int] = []
     while len(repeated_ns) < ROUNDS:
         if repeated_ns:
             renew()
             new_ns = min(new_ns, run())
-        repeated_ns.append(_fastest(run, round(loop_ns * SHARE_OF_THE_LOOP)))
+        repeated_ns.append(run())
         if not _is_memory(new_ns, repeated_ns):
             break
     return Repeats(tiles=tiles, new_ns=new_ns, repeated_ns=tuple(repeated_ns))
@@ -74,13 +71,6 @@ def reason(checks: Sequence[Repeats]) -> str | None:
 
 def _is_memory(new_ns: int, repeated_ns: Sequence[int]) -> bool:
     return bool(repeated_ns) and FACTOR * max(repeated_ns) < new_ns
-
-
-def _fastest(run: Callable[[], int], limit_ns: int) -> int:
-    times = [run()]
-    while len(times) < MOST_REPEATS and sum(times) < limit_ns:
-        times.append(run())
-    return min(times)
 
 
 def _timed(run: Callable[[], object], clock: Clock) -> int:
