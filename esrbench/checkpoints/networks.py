@@ -20,6 +20,7 @@ from esrbench.checkpoints.contents import KNOWN
 from esrbench.errors import CheckpointError
 
 DEEPEST = 4  # dictionaries in one another
+MOST = 64  # networks in a dictionary; each is looked for among all of its names
 
 _WRAPPING = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Parts of names that torch.nn.DataParallel, torch.compile, FSDP and its activation checkpointing put in."""
@@ -28,7 +29,11 @@ _FIRST_LAYER = re.compile(
     r"(?P<prefix>(?:[^.]+\.)*?)"
     r"(conv_first|body\.0|body\.0\.rdb1\.conv1|RRDB_trunk\.0\.RDB1\.conv1|model\.1\.sub\.0\.RDB1\.conv1\.0)\.weight"
 )
-_AVERAGED = re.compile(r"(?<![a-z])(ema|swa|averaged?)(?![a-z])", re.IGNORECASE)
+_AVERAGED = re.compile(
+    r"(?<![A-Za-z])(?i:ema|swa|avg|averaged?|shadow|polyak)(?![a-z])"
+    r"|(?<=[A-Za-z])(EMA|SWA|Ema|Swa|Avg|Averaged?|Shadow)(?![a-z])"  # modelEma, netGEMA
+)
+_NOT_AVERAGED = re.compile(r"(?<![a-z])(non?|not|without|before|raw)[ ._-]?(ema|swa|av)", re.IGNORECASE)
 _OTHER = re.compile(r"(^|[._ -])(net_?d|d|disc\w*|critic|loss\w*|vgg\w*|percep\w*|optim\w*|exp_avg\w*)($|[._ -])", re.I)
 _USUAL = ("params", "model_state_dict", "state_dict", "model", "net", "generator", "net_g", "netG", "g")
 """Of several networks that are not averaged, the last key or prefix of the one that is meant."""
@@ -95,10 +100,18 @@ def _networks(keys: tuple[str, ...], inner: Mapping[Any, Any]) -> Iterator[Netwo
     names = {plain(name) for name, value in inner.items() if isinstance(name, str) and hasattr(value, "shape")}
     matches = filter(None, map(_FIRST_LAYER.fullmatch, names))
     prefixes = {match["prefix"] for match in matches if not _is_numbered(match["prefix"])}
+    if len(prefixes) > MOST:
+        raise CheckpointError(
+            f"holds {len(prefixes):,} networks, more than {MOST}; save the one that is meant by itself"
+        )
     for prefix in sorted(prefixes):
         place = (*keys, *prefix.split(".")[:-1])
-        averaged = bool("n_averaged" in inner or any(map(_AVERAGED.search, place)))
+        averaged = "n_averaged" in inner or any(map(_is_averaged, place))
         yield Network(place, averaged, _under(prefix, inner, prefixes - {prefix}))
+
+
+def _is_averaged(key: str) -> bool:
+    return bool(_AVERAGED.search(key)) and not _NOT_AVERAGED.search(key)
 
 
 def _is_numbered(prefix: str) -> bool:

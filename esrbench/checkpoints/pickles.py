@@ -22,6 +22,7 @@ MOST_STEPS = 600_000
 """Operations, and values copied by them. A tensor takes about 45; a trainer's file of x4plus with its average, its
 discriminator and two Adams has 5,000 of them. So many are checked in two seconds."""
 DEEPEST = 8  # tuples in tuples; torch.save nests them two deep: a tensor's arguments, and its shape among those
+LETTERS_A_STEP = 8  # of a key: each is looked at several times, under whatever dictionary it is a key
 WIDEST = 64  # values in a tuple that is a key or an argument: the dimensions of a tensor, as torch limits them
 MOST_NUMBERS = 1 << 30  # in all storages: as many as the largest file has bytes
 
@@ -160,6 +161,7 @@ class _Machine:
             raise _refusal("sets keys of something that is no dictionary")
         for key in pairs[::2]:
             _check_key(key)
+            self.count(len(str(key.about)) // LETTERS_A_STEP)
         changed.size += len(pairs) // 2
         changed.items = (*changed.items, *pairs[::2])[:2]  # two are enough to tell that there is more than one
 

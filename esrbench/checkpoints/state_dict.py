@@ -182,5 +182,7 @@ def _array(tensor: "torch.Tensor", name: str, path: Path) -> npt.NDArray[np.gene
         )
     try:
         return tensor.detach().float().numpy()  # numpy has no bfloat16
-    except RuntimeError as error:  # packed number types
-        raise CheckpointError(f"{path}: {name} holds {tensor.dtype}, which cannot be widened to float32") from error
+    except (RuntimeError, ValueError) as error:  # packed number types; more dimensions than numpy has
+        raise CheckpointError(
+            f"{path}: {name} holds {tensor.dtype} in {tensor.ndim} dimensions, which is no float32 array"
+        ) from error

@@ -176,6 +176,23 @@ def test_a_dictionary_that_is_copied_again_and_again_is_refused():
         pickles.check(b"\x80\x02" + large + copies + b".")
 
 
+def test_a_name_of_megabytes_under_which_many_dictionaries_hold_something_is_refused():
+    name = b"X" + (1 << 20).to_bytes(4, "little") + b"a." * (1 << 19) + b"q\x00"
+    with pytest.raises(CheckpointError, match="steps"):
+        pickles.check(b"\x80\x02](}" + name + b"Ns" + b"}h\x00Ns" * 10 + b"e.")
+
+
+def test_networks_by_the_hundred_are_refused_before_each_is_looked_for(tmp_path):
+    names = (f"n{number}.conv_first.weight" for number in range(100))
+    refused(save(tmp_path / "a.pth", dict.fromkeys(names, torch.zeros(1))), "holds 100 networks, more than 64")
+
+
+def test_a_tensor_of_more_dimensions_than_arrays_have_is_refused(tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 100, "data_offsets": [0, 4]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    refused(tmp_path / "a.safetensors", "in 100 dimensions")
+
+
 def test_what_a_module_says_of_its_versions_is_let_pass(content, tmp_path):
     module = torch.nn.Conv2d(1, 1, 1)
     path = save(tmp_path / "a.pth", {"params": content, "more": module.state_dict()})

@@ -133,6 +133,18 @@ def test_any_stack_of_prefixes_is_taken_off(parts, random_model):
     assert not others
 
 
+@pytest.mark.parametrize("key", ["modelEma", "EMAModel", "emaModel", "netGEMA", "net_g_avg", "g_shadow", "netGAvg"])
+def test_an_average_is_told_however_its_key_is_spelt(key, model, other, tmp_path):
+    torch.save({"model": under("", other), key: under("", model)}, tmp_path / "a.pth")
+    assert checkpoints.read(tmp_path / "a.pth").weights_sha256 == model.weights_sha256
+
+
+@pytest.mark.parametrize("key", ["non_ema", "no-ema", "cinema", "raw_ema", "avgpool"])
+def test_what_is_no_average_by_its_key_is_none(key, model, other, tmp_path):
+    torch.save({"model": under("", model), key: under("", other)}, tmp_path / "a.pth")
+    assert checkpoints.read(tmp_path / "a.pth").weights_sha256 == model.weights_sha256
+
+
 @pytest.mark.parametrize("keys", [("left", "right"), ("ema_1", "ema_2")])
 def test_networks_that_are_as_likely_are_named_and_none_is_chosen(keys, model, other, tmp_path):
     torch.save(dict(zip(keys, (under("", model), under("", other)), strict=True)), tmp_path / "a.pth")
