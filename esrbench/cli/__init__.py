@@ -62,7 +62,8 @@ def main() -> None:
     streams.open_them()
     code = _run()
     if (failure := streams.output_failure()) is not None:
-        say(f"esrbench: standard output took no more: {failure.strerror}", error=True)
+        if not isinstance(failure, BrokenPipeError):  # `| head`: the reader had enough, and nobody need be told
+            say(f"esrbench: standard output took no more: {failure.strerror}", error=True)
         code = code or OUTPUT_LOST
     sys.exit(code)
 

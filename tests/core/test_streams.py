@@ -77,24 +77,25 @@ def test_an_error_that_cannot_even_be_printed_is_reported():
 
 
 @pytest.mark.parametrize(
-    ("shell", "code"),
+    ("shell", "code", "lines"),
     [
-        ('"$0" -c "$1" >/dev/full', cli.OUTPUT_LOST),
-        ('"$0" -c "$1" >&-', cli.OUTPUT_LOST),
-        ('{ "$0" -c "$1"; echo $? >&2; } | true', cli.OUTPUT_LOST),
-        ('"$0" -c "$1" 2>&- >/dev/full', cli.OUTPUT_LOST),
-        ('"$0" -c "$1" <&- >/dev/null', 0),
+        ('"$0" -c "$1" >/dev/full', cli.OUTPUT_LOST, 1),
+        ('"$0" -c "$1" >&-', cli.OUTPUT_LOST, 1),
+        ('"$0" -c "$1" 2>&- >/dev/full', cli.OUTPUT_LOST, 0),
+        ('"$0" -c "$1" <&- >/dev/null', 0, 0),
     ],
 )
-def test_output_that_nobody_takes_is_one_line_and_an_exit_code_of_its_own(shell, code):
+def test_output_that_nobody_takes_is_one_line_and_an_exit_code_of_its_own(shell, code, lines):
     done = run(PRINTING.format(text="'many words ' * 50_000"), shell=shell)
     said = done.stderr.decode().splitlines()
     assert not [line for line in said if "Traceback" in line or "Exception" in line]
-    if "| true" in shell:
-        assert said.pop() == str(code)
-    else:
-        assert done.returncode == code
-    assert len(said) == (1 if code and "2>&-" not in shell else 0)
+    assert (done.returncode, len(said)) == (code, lines)
+
+
+def test_a_reader_that_had_enough_is_told_nothing():
+    shell = '{ "$0" -c "$1"; echo $? >&2; } | true'
+    done = run(PRINTING.format(text="'many words ' * 50_000"), shell=shell)
+    assert done.stderr.decode() == f"{cli.OUTPUT_LOST}\n"
 
 
 def test_text_that_the_terminal_cannot_show_is_replaced():
