@@ -171,7 +171,9 @@ class Suite(Value, frozen=True, kw_only=True):
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:
-    """Refuse a value of a suite, or of an option, that lies outside; NaN lies nowhere.
+    """Refuse a value of a suite that lies outside.
+
+    NaN lies outside of every range.
 
     Raises:
         UsageError: name it, with its range.
@@ -199,7 +201,7 @@ def load(name: str) -> Suite:
     if path.suffix != ".toml":
         raise UnknownNameError("suite", name, [*preset_names(), "FILE.toml"])
     try:
-        return _decode(files.read(path, _MOST_FILE_BYTES), name)
+        return _decode(files.read_named(path, _MOST_FILE_BYTES), name)
     except OSError as error:
         raise UsageError(f"suite {name}: the file cannot be read: {error.strerror}") from error
 

@@ -1,4 +1,4 @@
-"""Read files that may come from anybody: regular ones alone, no link followed, never more than a stated size."""
+"""Read regular files of bounded size that may come from anybody."""
 
 import errno
 import hashlib
@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 
-_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-"""A link is refused by the kernel; a pipe without a writer is opened at once instead of waited for."""
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""A pipe without a writer is opened at once instead of waited for."""
+
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 _KIND_REFUSED = "is a link, a pipe, a device or a folder; only regular files are read: put the file itself there"
 
@@ -24,29 +26,34 @@ def read(path: Path, most_bytes: int) -> bytes:
     Raises:
         OSError: it is none, or a link, or larger, or cannot be read; ``strerror`` says which, in words.
     """
+    with _opened(path, most_bytes, _NO_LINK) as file:
+        return file.read(most_bytes)
+
+
+def read_named(path: Path, most_bytes: int) -> bytes:
+    """Read a file that the user named; links are followed."""
     with _opened(path, most_bytes) as file:
         return file.read(most_bytes)
 
 
 def sha256(path: Path, most_bytes: int) -> str:
-    """Return the hex digest of a regular file of at most ``most_bytes``; the same errors as :func:`read`."""
-    with _opened(path, most_bytes) as file:
+    """Return the hex digest of a file, limited as :func:`read`."""
+    with _opened(path, most_bytes, _NO_LINK) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager
-def _opened(path: Path, most_bytes: int) -> Iterator[BufferedReader]:
-    with open(path, "rb", opener=_open_safely) as file:
+def _opened(path: Path, most_bytes: int, flags: int = 0) -> Iterator[BufferedReader]:
+    with open(path, "rb", opener=lambda name, mode: _open_regular(name, mode | flags)) as file:
         size = os.fstat(file.fileno()).st_size
         if size > most_bytes:
             raise OSError(errno.EFBIG, f"it has {size} bytes, {most_bytes} are read at most")
         yield file
 
 
-def _open_safely(path: str, flags: int) -> int:
-    """Open a regular file, and nothing else."""
+def _open_regular(path: str, flags: int) -> int:
     try:
-        descriptor = os.open(path, flags | _SAFELY)
+        descriptor = os.open(path, flags | _AT_ONCE)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EMLINK, errno.ENXIO}:  # as systems say of a link, or of a socket
             raise OSError(error.errno, _KIND_REFUSED) from error
@@ -58,7 +65,7 @@ def _open_safely(path: str, flags: int) -> int:
 
 
 def entries(folder: Path) -> list[os.DirEntry[str]]:
-    """List what lies in a folder, by name; none of it is a link or anything but a file or folder.
+    """List files and folders by name; refuse anything else.
 
     Raises:
         OSError: it is no folder, or holds something else, which ``strerror`` names.

@@ -45,11 +45,31 @@ def test_a_sparse_file_of_twenty_gigabytes_is_refused_by_its_size(tmp_path):
         store.read_run(tmp_path)
 
 
+SUITE = 'name = "s"\nmodel = "realesrgan-x4plus"\n[[workloads]]\nimage = "astronaut"\ntile = 64\nhalo = 10\n'
+
+
 @linux
-def test_a_suite_that_is_a_pipe_is_refused(tmp_path):
-    os.mkfifo(tmp_path / "s.toml")
-    with pytest.raises(UsageError, match="only regular files are read"):
-        load(str(tmp_path / "s.toml"))
+def test_a_suite_may_be_a_link_as_its_user_named_it(tmp_path):
+    (tmp_path / "real.toml").write_text(SUITE)
+    (tmp_path / "s.toml").symlink_to("real.toml")
+    assert load(str(tmp_path / "s.toml")) == load(str(tmp_path / "real.toml"))
+
+
+@linux
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("kind", ["pipe", "link to a pipe", "link to a device", "huge"])
+def test_a_suite_that_is_no_small_regular_file_is_refused_at_once(kind, tmp_path):
+    path = tmp_path / "s.toml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "huge":
+        with path.open("wb") as file:
+            file.truncate(20 << 30)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe" if kind == "link to a pipe" else "/dev/zero")
+    with pytest.raises(UsageError, match="read at most" if kind == "huge" else "only regular files are read"):
+        load(str(path))
 
 
 @pytest.mark.parametrize(
