@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from esrbench.target import REFERENCE, Precision, Target
 from esrbench.testing import write_distribution
 from esrbench_exporters.ncnn_model import NcnnExporter
 
+CONTRACT = Path(__file__).with_name("test_contract.py")
 HOSTILE = [name for name in ENTRY_POINTS["esrbench.runners"] if name not in {"torch", "../outside"}]
 
 
@@ -120,3 +122,19 @@ def test_json_stays_json():
 @pytest.mark.parametrize(("runtime", "format_"), [("torch", PYTORCH), ("onnxruntime", ONNX), ("openvino", ONNX)])
 def test_a_built_in_runtime_is_given_what_it_is_given_without_them(runtime, format_):
     assert plugins.artifact_for(Target.of(runtime, "cpu", Precision.FP32)) == (format_, Precision.FP32)
+
+
+@pytest.mark.slow
+def test_built_in_runtimes_pass_the_contract_test_beside_them(artifact_cache):
+    options = ["-q", "-p", "no:cacheprovider", "-k", "(ncnn or onnxruntime) and cpu and fp32"]  # torch is the reference
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(CONTRACT), *options, "--rootdir", str(CONTRACT.parents[2])],
+        env=os.environ | {"ESRBENCH_TEST_ARTIFACTS": str(artifact_cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed
+    assert int(passed[1]) >= 18  # nine of each of the two
