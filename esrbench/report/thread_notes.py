@@ -1,4 +1,4 @@
-"""Targets that did not run on the cores that they were given, in words."""
+"""Report targets that used other cores than asked."""
 
 from collections.abc import Sequence
 
@@ -9,15 +9,15 @@ from esrbench.stats import median
 from esrbench.store import Run
 
 FEWER, MORE = 0.75, 1.2
-"""Shares of the threads' number below and above which the cores in use are told. Two threads of torch, ncnn, ONNX
-Runtime and OpenVINO used 1.9 to 2.0 cores of two on tiles of 32 to 128 px, quiet; one thread uses 1.0."""
+"""Shares of the number of threads; below and above them the cores in use are reported. Of two threads, one that always
+waits makes 0.5, a third one 1.5."""
 
 LEAST_CPU_S = 0.2
 """With less CPU time than this, ticks of 10 ms tell too little."""
 
 
 def thread_notes(run: Run) -> list[str]:
-    """Name the CPU targets that used clearly fewer or more cores than their workload has threads."""
+    """Name CPU targets that used clearly fewer or more cores."""
     found: list[str] = []
     for case in run.record.cases:
         launches = [] if case.control else [each for each in launches_of(run, case) if _is_judged(each)]
@@ -40,7 +40,10 @@ def _said(launches: Sequence[LaunchRecord], threads: int) -> str | None:
 
 
 def _is_off(launch: LaunchRecord, threads: int) -> bool:
-    """Whether it used other cores than asked; fewer is excused where others took them and all threads were at work."""
+    """Tell whether a launch used other cores than asked.
+
+    Fewer is excused where other programs took them and all threads were at work.
+    """
     found = launch.threads_at_work or ThreadsAtWork(cpu_s=0.0, wall_s=0.0)
     idle = found.busy_threads is not None and found.busy_threads < threads
     others = launch.noise.other_cores if launch.noise else None
