@@ -61,7 +61,7 @@ FP16_MAX = 65504.0
 
 
 class HalfRange(Value, frozen=True, kw_only=True):
-    """How far a network's values go, computed in fp32, and what rounding each of them to fp16 costs its picture."""
+    """Describe whether a network's values fit fp16, computed in fp32."""
 
     largest_activation: float  # absolute, of whatever a layer is given or makes
     rounded_mse: float  # of values whose range is 1
@@ -104,6 +104,7 @@ class Artifact(Value, frozen=True, kw_only=True):
     proof: Proof | None = None
     unproved: str | None = None  # why there is no proof
     notes: tuple[str, ...] = ()  # what whoever uses the files should know
+    source: str | None = None  # of the weights: a file, and which of its networks; None: not recorded
 
 
 class LocatedArtifact(Value, frozen=True, kw_only=True):
@@ -129,7 +130,7 @@ def describe_file(path: Path) -> ArtifactFile:
 
 
 def is_whole(located: LocatedArtifact) -> bool:
-    """Whether every file is there and has its digest; reads them all."""
+    """Tell whether every file has its recorded digest."""
     try:
         return all(
             located.path(index).is_file() and sha256_of(located.path(index)) == file.sha256

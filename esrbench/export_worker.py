@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def carry_out(job: ExportJob) -> ExportAnswer:
-    """Read the checkpoint and export it, unless other files with the same weights were exported before.
+    """Read the checkpoint and export it, unless that was done before.
 
     Raises:
         CheckpointError: the weights cannot be read.
@@ -59,6 +59,7 @@ def _export(exporter: Exporter, model: Model, job: ExportJob) -> None:
         shape=job.options.shape,
         versions={"esrbench": __version__} | files.versions,
         notes=files.notes,
+        source=model.source,
         export_s=export_s,
         export_peak_rss_bytes=memory.peak_rss_bytes()[0],
     )

@@ -68,13 +68,15 @@ def export(
 
 
 def _export(model: str, wanted: "list[Wanted]", out: Path, *, named: bool, as_json: bool) -> None:
-    """Export one after the other; what this machine cannot write fails where it was ``named``, else it is left out."""
+    """Export one format after the other, and say the outcome.
+
+    A format that this machine cannot write fails where it was ``named``; else it is left out.
+    """
     from esrbench.cli.console import Console
     from esrbench.codec import encode
     from esrbench.delivery import export_to
     from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 
-    _tell_weights(model)
     made: list[LocatedArtifact] = []
     missing: list[Failure] = []
     failed: list[Failure] = []
@@ -93,6 +95,7 @@ def _export(model: str, wanted: "list[Wanted]", out: Path, *, named: bool, as_js
         failures = {"failed": _reasons(failed), "left_out": _reasons(missing)}
         say_json(encode({"artifacts": [located.artifact for located in made], **failures}))
     else:
+        _say_weights(model, made)
         export_tables.say_made(made, out)
         for word, entries in (("failed", failed), ("left out", missing)):
             for format_, options, reason in entries:
@@ -103,12 +106,13 @@ def _export(model: str, wanted: "list[Wanted]", out: Path, *, named: bool, as_js
         raise typer.Exit(NOT_RIGHT)
 
 
-def _tell_weights(ref: str) -> None:
-    """Say which of a checkpoint's networks is meant."""
+def _say_weights(ref: str, made: "list[LocatedArtifact]") -> None:
+    """Say which of a checkpoint's networks was taken."""
     from esrbench import zoo
 
     if ref not in zoo.names():
-        say(f"weights: {zoo.open_model(ref).source}", error=True)
+        for source in dict.fromkeys(located.artifact.source for located in made):
+            say(f"weights: {source or 'not recorded'}", error=True)
 
 
 def _reasons(failures: "list[Failure]") -> list[dict[str, object]]:
