@@ -25,7 +25,10 @@ def folder() -> Path:
 
 @functools.cache
 def _without_home() -> Path:
-    """A folder beside the temporary ones, kept where it is this user's alone: artifacts are run, so none of others'."""
+    """Return a temporary folder that only this user can write.
+
+    Artifacts are run: those of another user are never taken.
+    """
     kept = Path(tempfile.gettempdir()) / f".esrbench-cache-{os.getuid()}"
     try:
         kept.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a case's launches say together: one row a case, from records alone.
+"""Summarise the launches of each case in one row.
 
 A speed belongs to a case whose launches all ended ``ok`` and agree well enough to tell one
 (:attr:`esrbench.stats.Estimate.is_known`); any other case has its status, its reason and, where its picture was
@@ -102,7 +102,7 @@ class CaseSummary(Value, frozen=True, kw_only=True):
 
     @property
     def speed_unknown(self) -> bool:
-        """Whether its launches ended ok and disagree so far that they tell no speed."""
+        """Tell whether the launches ended ok but disagree too far."""
         return self.throughput_mpix_s is None and self.throughput_low is not None
 
     @property
@@ -129,7 +129,10 @@ def in_brief(ranked: Sequence[CaseSummary]) -> list[CaseSummary]:
 
 
 def ranking(rows: Iterable[CaseSummary]) -> list[CaseSummary]:
-    """Fastest first, then what has no rank: unknown speeds, the most misleading status, at last what never ran."""
+    """Sort rows by speed; those without a speed follow.
+
+    Of these, unknown speeds come first, then the statuses from ``wrong`` down, and cases that never ran last.
+    """
     return sorted(rows, key=_rank)
 
 
@@ -209,7 +212,7 @@ def _with_fidelity(row: CaseSummary, launches: Sequence[LaunchRecord]) -> CaseSu
 
 
 def _with_speed(row: CaseSummary, run: Run, case: Case, launches: Sequence[LaunchRecord]) -> CaseSummary:
-    """Its speed over ``launches``; none where these disagree too far."""
+    """Add the speed over ``launches``, where these agree well enough."""
     seconds = level(launches, case)
     if seconds is None:
         return row
@@ -231,9 +234,10 @@ def _with_speed(row: CaseSummary, run: Run, case: Case, launches: Sequence[Launc
 
 
 def _speedup(run: Run, case: Case, seconds: Estimate) -> Estimate | None:
-    """The ratio to the reference over the case's own rounds; of centres, without an interval, where they share none.
+    """Return the case's speed over the reference's.
 
-    So it is where the reference was launched once, or in other rounds: the ratio then is that of the two levels.
+    It is paired within rounds. Where the reference was launched once, or in other rounds, it is the ratio of the two
+    levels, without an interval.
     """
     reference = reference_case(run, case.workload)
     paired = speed_ratio(run.launches, reference, case)
@@ -244,13 +248,13 @@ def _speedup(run: Run, case: Case, seconds: Estimate) -> Estimate | None:
 
 
 def _inverse(seconds: Estimate, mpix: float) -> Estimate:
-    """The throughput of a time: its interval turns round."""
+    """Convert a time and its interval to a throughput."""
     low, high = (None if end is None else mpix / end for end in (seconds.high, seconds.low))
     return Estimate(value=mpix / seconds.value, low=low, high=high, rounds=seconds.rounds)
 
 
 def _disagreement(launches: Sequence[LaunchRecord], case: Case) -> dict[str, str]:
-    """Why no speed is known, and what to do."""
+    """Explain why no speed is known, and what to do."""
     seconds = seconds_by_round(launches, case).values()
     found = f"a pass took {significant(min(seconds) * 1e3)} to {significant(max(seconds) * 1e3)} ms"
     return {
@@ -260,7 +264,7 @@ def _disagreement(launches: Sequence[LaunchRecord], case: Case) -> dict[str, str
 
 
 def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord], judged: Sequence[LaunchRecord]) -> CaseSummary:
-    """Peaks of all launches, times of those that the speed is of."""
+    """Add the peaks of all launches and the times of ``judged``."""
     samples = _samples(judged)
     shapes = [sample.new_shape for sample in samples if sample.new_shape]
     memories = [launch.memory for launch in launches if launch.memory]
@@ -296,7 +300,7 @@ def _samples(launches: Sequence[LaunchRecord]) -> list[Samples]:
 
 
 def _interval(stem: str, estimate: Estimate | None) -> dict[str, float | None]:
-    """The two ends of an estimate's interval; none at all where there is none."""
+    """Return the fields with the ends of an interval."""
     return {} if estimate is None else {f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
 
 

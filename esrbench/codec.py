@@ -33,7 +33,7 @@ def encode(value: object) -> bytes:
 
 
 def decode(data: bytes, type_: type[T], origin: str) -> T:
-    """The value in ``data``; ``origin`` names it in errors.
+    """Decode the value in ``data``; ``origin`` names it in errors.
 
     Raises:
         RecordError: not JSON, or not of this type, whatever it is instead: too deep, no text, a number too large.

@@ -83,7 +83,7 @@ def _check_disk(folder: Path, failed: CommandError) -> None:
 
 
 def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outcome, Pixels]:
-    """What was measured, and the picture that was drawn of the workload's own."""
+    """Measure the calls; return also the workload's upscaled picture."""
     memory = TreeMemory(job.metered)
     pictures = Pictures(prepared.pixels, calls.folder, job.seed)
     pictures.new()
@@ -114,7 +114,7 @@ def _measured(job: Job, calls: Calls, prepared: PreparedWorkload) -> tuple[Outco
 
 
 def _at_work(before_s: float | None, image_ns: tuple[int, ...]) -> ThreadsAtWork | None:
-    """CPU time of the timed calls, whose processes have ended by now."""
+    """Return the CPU time of the timed calls, now ended."""
     after_s = children_cpu_s()
     if before_s is None or after_s is None:
         return None
@@ -131,7 +131,7 @@ def _start(calls: Calls, corner: Pixels) -> tuple[int, int]:
 
 
 def _timed(calls: Calls, pictures: Pictures, plan: LoopPlan, watched_ns: int) -> tuple[tuple[int, ...], Pixels]:
-    """Call again and again until the loop's time is over, at least once, each time on new pixels.
+    """Time calls on new pixels until the loop's time ends.
 
     One call has the workload's own: what it drew is returned. ``watched_ns``: about how long a call takes.
     """
@@ -147,7 +147,7 @@ def _timed(calls: Calls, pictures: Pictures, plan: LoopPlan, watched_ns: int) ->
 
 
 def _repeated(calls: Calls, pictures: Pictures, image_ns: Sequence[int]) -> Repeats:
-    """Call once more on the last picture."""
+    """Call again on the last picture, to detect answers from memory."""
     return repeats.check(
         lambda: calls.draw(pictures.file, pictures.shape)[0],
         pictures.new,

@@ -1,4 +1,7 @@
-"""The pictures that a launch gives to a command: each in the same file, each different, one the workload's own."""
+"""Write the pictures that a command is timed on.
+
+Each stands in the same file and differs from those before; one is the workload's own.
+"""
 
 from pathlib import Path
 
@@ -10,10 +13,10 @@ from esrbench.variants import Floats, Variants
 
 
 class Pictures:
-    """Writes the next picture to ``file``, before a call begins."""
+    """Write the next picture to ``file``, before a call begins."""
 
     def __init__(self, pixels: Pixels, folder: Path, seed: int) -> None:
-        """Take the workload's ``(H, W, 3)`` pixels, and a folder that goes away."""
+        """Take the workload's ``(H, W, 3)`` pixels and a temporary folder."""
         self.file = folder / "picture.png"
         self.shape = pixels.shape[:2]
         self._pixels = pixels
@@ -28,7 +31,7 @@ class Pictures:
         self._write(self._pixels)
 
     def new_corner(self, side_px: int) -> Pixels:
-        """Cut a corner, at most so large, out of a picture that no call has seen."""
+        """Cut a corner of at most ``side_px`` from new pixels."""
         side = min(side_px, *self.shape)
         return _bytes(self._variants.new()[0][0, :side, :side])
 

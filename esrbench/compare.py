@@ -131,7 +131,10 @@ def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
 
 
 def _is_level(run: Run, row: CaseSummary, best: CaseSummary) -> bool:
-    """Whether ``row`` may be as fast as ``best``; not where their rounds tell nothing."""
+    """Tell whether ``row`` may be as fast as ``best``.
+
+    Not where their rounds tell nothing.
+    """
     ratio = None if row.is_reference else _paired(run, row, best)
     return ratio is not None and ratio.is_known and ratio.low is not None and ratio.low <= 1
 
@@ -194,7 +197,7 @@ def _why_nothing(run: Run, rows: list[CaseSummary]) -> str:
 
 
 def _unknown(rows: list[CaseSummary]) -> str:
-    """The warning that stands wherever the answer does: of these no speed is known."""
+    """Warn of targets whose speed is not known."""
     if not rows:
         return ""
     firsts = list({row.label: row for row in rows}.values())
@@ -202,7 +205,7 @@ def _unknown(rows: list[CaseSummary]) -> str:
 
 
 def _cut_short(run: Run) -> str:
-    """What a run without an end lacks."""
+    """Say what a run without an end lacks."""
     if run.end is not None:
         return ""
     missing = len(run.record.cases) - len({launch.case for launch in run.launches})

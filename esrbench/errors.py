@@ -67,7 +67,7 @@ class ExportError(EsrbenchError):
 
 
 class ArtifactError(EsrbenchError):
-    """An exported file is gone, or is no longer what was exported."""
+    """Report an exported file that is gone or changed."""
 
 
 class UnavailableError(EsrbenchError):

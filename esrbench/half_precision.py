@@ -1,4 +1,6 @@
-"""Would a network survive fp16? Its largest value is noted, and it is drawn with every value rounded. Imports torch.
+"""Check whether a network can be computed in fp16.
+
+Its largest value is noted, and it is drawn with every value rounded. Imports torch.
 
 A CPU proves fp16 files in fp32 arithmetic, which has neither fp16's ceiling nor its coarse steps near zero.
 """
@@ -24,7 +26,10 @@ Floats = npt.NDArray[np.float32]
 
 
 def measure(model: Model, photos: Floats) -> HalfRange:
-    """Draw ``photos``, ``(N, H, W, C)`` in [0, 1], and :func:`extremes` with and without rounding to fp16."""
+    """Draw pictures with and without rounding to fp16.
+
+    The pictures are ``photos``, ``(N, H, W, C)`` float32 in [0, 1], and :func:`extremes`.
+    """
     noted = _Largest()
     plain, rounded = _watched(network(model), noted), _watched(_rounded_weights(network(model)), _round)
     errors = []
@@ -57,7 +62,10 @@ def check(found: HalfRange, name: str) -> None:
 
 
 def extremes(channels: int) -> Floats:
-    """Make pictures that drive activations far: black, white, each channel alone or missing, a chequerboard, noise."""
+    """Make pictures that drive activations far, such as plain white.
+
+    Black, white, each channel alone or missing, a chequerboard, noise: ``(N, SIDE_PX, SIDE_PX, channels)``.
+    """
     alone = np.eye(channels, dtype=np.float32)
     colours = np.concatenate([np.zeros((1, channels)), np.ones((1, channels)), alone, 1 - alone])
     flat = np.broadcast_to(colours[:, None, None, :], (len(colours), SIDE_PX, SIDE_PX, channels))
@@ -67,7 +75,7 @@ def extremes(channels: int) -> Floats:
 
 
 class _Largest:
-    """The largest absolute value seen; not a number as soon as one is not."""
+    """Keep the largest absolute value seen, or NaN."""
 
     def __init__(self) -> None:
         self.value = torch.zeros(())
@@ -89,7 +97,10 @@ def _rounded_weights(net: nn.Module) -> nn.Module:
 
 
 def _watched(net: nn.Module, see: See) -> nn.Module:
-    """Let ``see`` take and hand on all that every layer is given and makes: sums are what the next layer is given."""
+    """Pass every layer's input and output through ``see``.
+
+    Sums between layers are the input of the next one.
+    """
     for module in net.modules():
         module.register_forward_pre_hook(lambda _module, given: tuple(map(see, given)))
         module.register_forward_hook(lambda _module, _given, made: see(made))

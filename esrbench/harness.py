@@ -120,7 +120,7 @@ class Harness:
         return True
 
     def _first_round(self, launcher: Launcher) -> None:
-        """Launch every case once: small tiles first, then the control, a sweep, and those known to be slow."""
+        """Launch every case once, in the order of :meth:`_turn`."""
         order = schedule.shuffled(self._plan.launchable, 0, self._suite.seed)
         cases = self._without_launched(sorted(order, key=self._turn), 0)
         for position, case in enumerate(cases):
@@ -137,7 +137,9 @@ class Harness:
             self._launch(launcher, case, 0, min(self._suite.timeout_s, max(left_s, 1.0)))
 
     def _turn(self, case: Case) -> tuple[bool, bool, bool, int]:
-        """When a case is launched in round one; cases alike keep their random order.
+        """Return the sort key of a case in round one.
+
+        Small tiles come first, then the control, a sweep, and slow cases; equal ones keep their random order.
 
         The control comes after what it would take the time from.
         """
@@ -218,7 +220,10 @@ class Harness:
         launcher.keep_picture(record)
 
     def _without_artifact(self, case: Case, reason: str) -> None:
-        """Refuse a case that has no launch yet; what was measured before its artifact was lost stays as it is."""
+        """Refuse a case whose artifact was lost before its launch.
+
+        Where it was measured before, that stays, and a note says the rest.
+        """
         if case not in {launch.case for launch in self._launches}:
             self._not_launched(case, Refusal(status=Status.ERROR, reason=reason))
             return

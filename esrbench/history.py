@@ -142,7 +142,10 @@ def _series(runs: Sequence[Run], key: Key) -> Series:
 
 
 def _changes(base: Run, head: Run) -> dict[Key, Judgement]:
-    """What `esrbench compare` says of the two newest runs, whatever they differ in: that is told beside it."""
+    """Compare the two newest runs as ``esrbench compare`` does.
+
+    Differences are allowed here: the report names them beside the change.
+    """
     try:
         rows = compare_runs(base, head, allowed=Aspect).rows
     except UsageError:  # no case in common

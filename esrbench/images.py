@@ -97,7 +97,10 @@ def read(path: Path) -> Picture:
 
 
 def read_own(path: Path, most_px: int) -> Picture:
-    """Read as :func:`read` does, of up to ``most_px`` pixels: what a record says that a picture of its run has."""
+    """Read a run's own picture, of up to ``most_px`` pixels.
+
+    Its record says how many those are.
+    """
     with _opened(path) as file, _up_to(most_px):
         image = _decoded(path, file)
     return _picture(image)
@@ -200,7 +203,7 @@ def _decoded(path: Path, file: BinaryIO) -> Image.Image:
 
 @contextlib.contextmanager
 def _up_to(pixels: int) -> Iterator[None]:
-    """Move Pillow's limit on pixels, which is a variable of its module."""
+    """Set Pillow's limit on pixels, a variable of its module."""
     limit = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = pixels
     try:

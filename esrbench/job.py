@@ -80,7 +80,10 @@ class Outcome(Value, frozen=True, kw_only=True):
     room: Room | None = None
 
     def judged(self, fidelity: Fidelity, wrong: str | None) -> Self:
-        """The same outcome with its picture's fidelity; wrong where that is, or where it answers from memory."""
+        """Add the picture's fidelity, and the status that follows.
+
+        It is wrong where the picture is, or where the session answers from memory.
+        """
         remembered = repeats.reason(self.samples.repeats or ()) if self.samples else None
         reason = "; ".join(filter(None, (wrong, remembered))) or None
         return replace(self, status=Status.WRONG if reason else Status.OK, reason=reason, fidelity=fidelity)

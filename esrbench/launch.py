@@ -80,7 +80,10 @@ def _met_new_shape(
 def _measured(
     job: Job, session: Session, tiles: Variants, clock: Clock, *, begin_ns: int, meter: DeviceMemoryMeter
 ) -> tuple[Outcome, npt.NDArray[np.float32]]:
-    """Measure; returns also the float32 output of the original tiles. ``begin_ns``: before loading."""
+    """Measure; return also the float32 output of the original tiles.
+
+    ``begin_ns``: before loading.
+    """
     tile = tiles.new_batch(0, 1)
     loaded_ns = clock()
     session.run(tile)
@@ -136,7 +139,7 @@ def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.
 
 
 def _checked(job: Job, session: Session, tile: Tiles, outcome: Outcome) -> Outcome:
-    """Hold the reference to float64: where it is no fp32, nothing can be compared with it."""
+    """Compare the reference with float64; fail where it is not fp32."""
     found = reference_check.check(session, job.artifact, tile)
     checked = msgspec.structs.replace(outcome, reference_check=found)
     if (reason := reference_check.failure(found)) is None:

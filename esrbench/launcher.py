@@ -105,7 +105,10 @@ class Launcher:
         return outcome
 
     def _seed(self, launch: object, started_at: str) -> int:
-        """Make another seed for each launch, also of later runs, lest a cache on disk know its tiles."""
+        """Make another seed for each launch, in every run.
+
+        Else a cache on disk could know the tiles.
+        """
         return int.from_bytes(sha256(f"{self._inputs.seed} {launch} {started_at}".encode()).digest()[:4])
 
     def _reference(self, workload: str) -> Path:
@@ -115,7 +118,9 @@ class Launcher:
         return self._writer.pictures / f"reference.{workload}.png"
 
     def launch(self, case: Case, *, sequence: int, round_: int, loop: LoopPlan, timeout_s: float) -> LaunchRecord:
-        """Measure a case once in a fresh process; its picture waits in the scratch folder for :meth:`keep_picture`.
+        """Measure a case once in a fresh process.
+
+        Its picture waits in the temporary folder for :meth:`keep_picture`.
 
         Raises:
             ArtifactError: its files are no longer what was exported; nothing was launched.

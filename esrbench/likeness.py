@@ -153,7 +153,7 @@ def _said(launches: Sequence[LaunchRecord], known: set[str]) -> dict[str, str]:
 
 
 def _variables(base: RunRecord, head: RunRecord) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the variables that launches found, where both runs tell. What reached none makes no difference."""
+    """Return the variables of launches, where both runs record them."""
     if base.launch_environment is None or head.launch_environment is None:
         return {}, {}
     ours, theirs = (each.passed | each.asked for each in (base.launch_environment, head.launch_environment))

@@ -49,12 +49,12 @@ class LoopPlan(Value, frozen=True, kw_only=True):
 
     @property
     def measure_ns(self) -> int:
-        """The time of the timed loop."""
+        """Return the time of the timed loop."""
         return round(self.measure_s * 1e9)
 
 
 class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """What the loop measured, and what the session drew of the original tiles."""
+    """Hold the loop's times and the output of the original tiles."""
 
     tile_ns: tuple[int, ...]
     image_ns: tuple[int, ...]
@@ -65,7 +65,7 @@ class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
 def warm_up(
     session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, first_tile_ns: int
 ) -> tuple[Warmup, ...]:
-    """Run each shape that the timed loop will run until its time is steady: the single tile, then larger batches.
+    """Run each shape of the timed loop until steady.
 
     Each run has new tiles. Where the first tile alone outlasts the warm-up time one more follows, as TorchScript
     still specialises in its second run; with a warm-up of 0 s none does. Every size of batch runs at least once, as a
@@ -120,7 +120,9 @@ def timed_loop(
     warmups: Sequence[Warmup] = (),
     after_passes: Callable[[], None] = lambda: None,
 ) -> TimedLoop:
-    """Pass the whole plan through ``session.stream`` again and again, garbage collection off as in ``timeit``.
+    """Time passes of the whole plan through ``session.stream``.
+
+    Garbage collection is off, as in ``timeit``.
 
     Each pass has new tiles, made while no clock runs, so that none can be answered from memory. One pass has the
     original ones: its output is what is judged. ``warmups`` tell about how many passes there will be.
@@ -158,7 +160,10 @@ def timed_loop(
 
 
 def _expected_passes(plan: LoopPlan, warmups: Sequence[Warmup], tiles: int) -> int:
-    """How many there will be, by the way to run that was warmed up last: the one that is nearest to a pass."""
+    """Estimate the number of passes from the last warm-up.
+
+    That one ran most like a pass.
+    """
     last = warmups[-1] if warmups else None
     if last is None or not last.times_ns or not last.tiles:
         return 1
@@ -166,7 +171,7 @@ def _expected_passes(plan: LoopPlan, warmups: Sequence[Warmup], tiles: int) -> i
 
 
 def _owned(drawn: list[Tiles]) -> tuple[Tiles, ...]:
-    """Copy batch by batch: a session may hand out memory of its own, or that of its input."""
+    """Copy the output, which may be memory of the session."""
     drawn.reverse()
     return tuple(drawn.pop().copy() for _ in range(len(drawn)))
 
@@ -174,7 +179,7 @@ def _owned(drawn: list[Tiles]) -> tuple[Tiles, ...]:
 def meet_new_shape(
     session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
 ) -> NewShape:
-    """Run a tile of half the side twice, each time with new pixels: when the session meets the shape, and once more.
+    """Time a tile of half the side twice, on new pixels.
 
     For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
     the network's ``unshuffle``, ``tile_ns`` the times of single tiles, from which it is told what the new shape takes.
@@ -226,7 +231,10 @@ def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[lis
 
 
 def _single_tiles(session: Session, tiles: Variants, clock: Clock, limit_ns: int, at_most: int) -> list[int]:
-    """The first tile of each batch, new each time; once untimed before, as the last shape was another."""
+    """Time the first tile of each batch, new each time.
+
+    One untimed run precedes, as the last shape was another.
+    """
     session.run(tiles.new_batch(0, 1))
     times: list[int] = []
     begin = clock()

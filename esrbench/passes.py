@@ -1,10 +1,12 @@
-"""The passes of a timed loop: until its time is over, and which of them takes the original pixels."""
+"""Schedule the passes of a timed loop."""
 
 from collections.abc import Callable, Iterator
 
 
 def until(limit_ns: int, most: int, clock: Callable[[], int], chosen: int) -> Iterator[bool]:
-    """Yield for each pass whether it takes the original pixels; exactly one does.
+    """Yield for each pass whether it takes the original pixels.
+
+    Exactly one does.
 
     It is pass ``chosen``, from 0, or before that the one that is likely to be the last, as the pass before took so
     long. Where that was wrong, one more follows. The first pass begins whatever the limit, then at most ``most``.
@@ -23,5 +25,8 @@ def until(limit_ns: int, most: int, clock: Callable[[], int], chosen: int) -> It
 
 
 def expected(limit_ns: int, most: int, pass_ns: float) -> int:
-    """Count the passes of ``pass_ns`` that fit the limit: at least one, and one where the time is not known (0)."""
+    """Count the passes of ``pass_ns`` that fit the limit.
+
+    At least one; 0 means that the time is not known, and gives one.
+    """
     return max(1, min(most, int(limit_ns / pass_ns))) if pass_ns else 1

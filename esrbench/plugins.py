@@ -60,7 +60,9 @@ _DECLARED: dict[str, tuple[type[Collection[object]], type]] = {
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Contain a plug-in's code in this process: what it prints goes to standard error, whatever it raises is one error.
+    """Turn whatever a plug-in's code raises into one error.
+
+    What it prints goes to standard error.
 
     Raises:
         EsrbenchError: as the plug-in raised it, or with the type and first line of what it raised.
@@ -75,7 +77,7 @@ def contained() -> Iterator[None]:
 
 
 def runner(name: str) -> Runner:
-    """The runner of a runtime; no other plug-in is imported.
+    """Return the runner of a runtime; import no other plug-in.
 
     Variables that steer runtimes (``OMP_THREAD_LIMIT``, ``ONEDNN_DEFAULT_FPMATH_MODE`` …) are first taken out of
     ``os.environ``, so that no library which is loaded from here on reads them; one that was loaded before keeps what
@@ -100,7 +102,9 @@ def exporter(format_: str) -> Exporter:
 
 
 def runners() -> dict[str, Runner]:
-    """Runtime → runner, in the alphabet's order; broken ones are left out, see :func:`broken`.
+    """Map each runtime to its runner, sorted by name.
+
+    Broken ones are left out, see :func:`broken`.
 
     Steering variables leave ``os.environ``, as for :func:`runner`.
     """
@@ -140,7 +144,10 @@ def artifact_for(target: Target) -> tuple[Format, Precision]:
 
 
 def candidates(target: Target) -> tuple[Settings, ...]:
-    """Ask a target's runner which settings are worth trying; a runner that cannot say has none."""
+    """Ask a target's runner which settings to try.
+
+    A runner that fails has none.
+    """
     with suppress(EsrbenchError), contained():  # a plug-in's mistake must not end the run of the others
         found = tuple(runner(target.runtime).candidates(target))
         return found if all(isinstance(each, Settings) for each in found) else ()
@@ -148,7 +155,7 @@ def candidates(target: Target) -> tuple[Settings, ...]:
 
 
 def check_settings(target: Target, settings: Settings, origin: str) -> None:
-    """Refuse recorded settings that the target's runner does not name: a record decides nothing else of a runtime.
+    """Refuse recorded settings that the target's runner does not offer.
 
     Raises:
         RecordError: ``origin`` asks for them; say what the runner knows.
@@ -252,7 +259,10 @@ def _distribution(entry: metadata.EntryPoint) -> str:
 
 
 def _described(error: BaseException) -> str:
-    """Type and first line of an error whose own text may fail to be made."""
+    """Describe an error by its type and first line.
+
+    Its own text may fail to be made.
+    """
     try:
         text = str(error)
     except Exception:  # its class may be the plug-in's

@@ -143,7 +143,9 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
 
 
 def _reference_s(record: RunRecord) -> dict[str, float]:
-    """Workload id → about how long its reference takes: the arithmetic of one pass over half the probed rate.
+    """Estimate the seconds of each workload's reference, by its id.
+
+    The time is the arithmetic of one pass over half the probed rate.
 
     torch reached 66 to 78 % of it in the recorded runs; the rest is the start of the process and of torch.
     """
@@ -156,7 +158,7 @@ def _reference_s(record: RunRecord) -> dict[str, float]:
 
 
 def _launch_environment(suite: Suite, say: Say) -> LaunchEnvironment:
-    """Return what launches will find; says what of the user's own they will not."""
+    """Return the variables of launches; report those dropped."""
     found = LaunchEnvironment(
         passed=child_environment.recorded(),
         asked=suite.environment,

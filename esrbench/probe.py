@@ -63,7 +63,9 @@ def availabilities(names: Sequence[str] | None = None) -> tuple[Availability, ..
 def ask(
     names: Sequence[str] | None = None, timeout_s: float = TIMEOUT_S, environment: Mapping[str, str] | None = None
 ) -> Probed:
-    """Ask these runtimes, all by default, each in its own process; one that crashes or hangs harms no other.
+    """Ask runtimes, all by default, each in its own process.
+
+    One that crashes or hangs harms no other.
 
     ``environment`` holds the variables that launches are to have beside the clean ones.
     """

@@ -23,7 +23,7 @@ def main() -> None:
 
 
 def carry_out(job: ProofJob) -> ProofAnswer:
-    """Ask the runtimes that the format's exporter names, in its order, until one can.
+    """Prove the artifact in the first runtime that can.
 
     Raises:
         CheckpointError: the checkpoint is unreadable or holds other weights than the artifact was made from.
@@ -49,7 +49,10 @@ def carry_out(job: ProofJob) -> ProofAnswer:
 
 
 def _half_range(model: Model, artifact: Artifact) -> HalfRange | None:
-    """Check that fp16 holds the network, in whatever arithmetic its file is proved here; None: the file is not fp16."""
+    """Check that fp16 holds the network of an fp16 file.
+
+    So it is whatever arithmetic the file is proved in here. None: the file is not fp16.
+    """
     if artifact.precision is not Precision.FP16:
         return None
     from esrbench import half_precision  # noqa: PLC0415

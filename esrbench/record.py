@@ -50,7 +50,7 @@ class NewShape(Value, frozen=True, kw_only=True):
 
 
 class Repeats(Value, frozen=True, kw_only=True):
-    """Runs on tiles that the session had just been given, beside those on new ones: does it answer from memory?"""
+    """Compare runs on repeated tiles with runs on new ones."""
 
     tiles: int | None  # in a run; None: a command's whole picture
     new_ns: int  # the fastest run on new tiles
@@ -135,7 +135,10 @@ class Energy(Value, frozen=True, kw_only=True):
 
 
 class ThreadsAtWork(Value, frozen=True, kw_only=True):
-    """What the launch's process did over the timed loop; of a command, its processes over the timed calls."""
+    """Hold the CPU time of the timed loop.
+
+    Of a command, it is that of its processes over the timed calls.
+    """
 
     cpu_s: float  # of all threads together
     wall_s: float
@@ -143,7 +146,7 @@ class ThreadsAtWork(Value, frozen=True, kw_only=True):
 
     @property
     def cores(self) -> float:
-        """Cores in use, on average."""
+        """Return the cores in use, on average."""
         return self.cpu_s / self.wall_s if self.wall_s > 0 else 0.0
 
 
@@ -163,7 +166,7 @@ class Fidelity(Value, frozen=True, kw_only=True):
 
 
 class ReferenceCheck(Value, frozen=True, kw_only=True):
-    """One tile of the reference against an evaluation of the network in float64, before anything was compared."""
+    """Compare one tile of the reference with float64."""
 
     side_px: int
     mse: float  # mean squared error, of the [0, 1] scale
@@ -242,7 +245,7 @@ def title(case: Case, *, software: bool) -> str:
 
 
 def file_stem(target: Target, workload: str) -> str:
-    """What files of a target on a workload are named after."""
+    """Return the file name of a target on a workload."""
     return f"{target.replace('@', '_').replace(':', '_')}.{workload}"
 
 
@@ -305,7 +308,7 @@ class Environment(Value, frozen=True, kw_only=True):
 
 
 class LaunchEnvironment(Value, frozen=True, kw_only=True):
-    """The environment variables of launches that can steer a runtime."""
+    """Record environment variables that can steer a runtime."""
 
     passed: dict[str, str] = msgspec.field(
         default_factory=dict

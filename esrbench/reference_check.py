@@ -1,4 +1,4 @@
-"""The reference checks itself: one tile of it against a slow evaluation in float64.
+"""Compare one tile of the reference with float64.
 
 What every picture is compared with must not be taken on trust: a switch, a patched library or a broken processor can
 make fp32 arithmetic less than that. torch computes float64 convolutions with a general matrix product; oneDNN, whose
@@ -23,7 +23,7 @@ torch's fp32 lies 136.9 dB from it at 16², 137.4 at 24², 136.5 at 48² (measur
 
 
 def check(session: Session, artifact: LocatedArtifact, tile: Tiles) -> ReferenceCheck:
-    """Draw the middle of ``tile``, ``(1, H, W, 3)``, with the session and in float64, and compare them."""
+    """Draw the middle of ``tile``, ``(1, H, W, 3)``, both ways."""
     begin_s = time.perf_counter()
     crop = _middle(tile, artifact.artifact.spec.unshuffle)
     difference = session.run(crop).astype(np.float64) - evaluated(artifact, crop)
@@ -35,7 +35,10 @@ def check(session: Session, artifact: LocatedArtifact, tile: Tiles) -> Reference
 
 
 def failure(found: ReferenceCheck) -> str | None:
-    """Say in what the reference is not fp32; None where it is, to the gate that fp32 targets are held to."""
+    """Explain why the reference is not fp32; None where it is.
+
+    The gate is that of fp32 targets.
+    """
     needed_db, db = fidelity.gate_db(Precision.FP32), fidelity.psnr_db(found.mse)
     if db >= needed_db:
         return None
@@ -52,7 +55,10 @@ REMEDY = (
 
 
 def evaluated(artifact: LocatedArtifact, tile: Tiles) -> npt.NDArray[np.float64]:
-    """Return the output of the network in ``artifact``, a checkpoint, in float64: ``(1, sH, sW, 3)``, not clipped."""
+    """Evaluate the network of a checkpoint in float64.
+
+    Returns ``(1, sH, sW, 3)``, not clipped.
+    """
     import torch  # noqa: PLC0415  (only where the reference is drawn)
 
     from esrbench.model import network  # noqa: PLC0415  (imports torch)
@@ -65,7 +71,10 @@ def evaluated(artifact: LocatedArtifact, tile: Tiles) -> npt.NDArray[np.float64]
 
 
 def _middle(tile: Tiles, multiple: int) -> Tiles:
-    """At most :data:`SIDE_PX` a side, of sides that the network takes."""
+    """Cut the middle, of at most :data:`SIDE_PX` a side.
+
+    The sides are multiples that the network takes.
+    """
     side = max(multiple, min(SIDE_PX, *tile.shape[1:3]) // multiple * multiple)
     top, left = ((length - side) // 2 for length in tile.shape[1:3])
     return tile[:, top : top + side, left : left + side].copy()

@@ -1,4 +1,4 @@
-"""The repeat check: does a session answer from memory what it was given before?
+"""Check whether a session answers repeated tiles from memory.
 
 MLPerf Inference's compliance test TEST04 asks the same: one sample again and again must not be faster than many
 (https://github.com/mlcommons/inference, ``compliance/TEST04``). There it is a run of its own; here it ends each launch.
@@ -28,7 +28,7 @@ Clock = Callable[[], int]
 
 
 def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[int], loop_ns: int) -> Repeats:
-    """Repeat the last pass, which took the last of ``image_ns``, where that is cheap; else its last batch."""
+    """Repeat the last pass, or its last batch where slow."""
     new_ns = min(image_ns)
     batches = tiles.batches if new_ns < loop_ns * SHARE_OF_THE_LOOP else tiles.batches[-1:]
     count = sum(map(len, batches))
@@ -37,13 +37,15 @@ def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[
 
 
 def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int]) -> Repeats:
-    """Repeat the last single tile: the first of the last batch."""
+    """Repeat the last single tile."""
     run = partial(_timed, partial(session.run, tiles.batches[-1][:1]), clock)
     return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns))
 
 
 def check(run: Callable[[], int], renew: Callable[[], object], *, tiles: int | None, new_ns: int) -> Repeats:
-    """Repeat a run on the very same pixels; ``renew`` makes them new, for the case that memory is suspected.
+    """Repeat a run on the same pixels, and compare times.
+
+    Where memory is suspected, ``renew`` makes the pixels new, and the comparison is repeated.
 
     ``run`` returns its nanoseconds; ``new_ns`` is the fastest run on new pixels so far, ``tiles`` as of
     :class:`Repeats`.
@@ -60,7 +62,7 @@ def check(run: Callable[[], int], renew: Callable[[], object], *, tiles: int | N
 
 
 def reason(checks: Sequence[Repeats]) -> str | None:
-    """Say with both times what was answered from memory; None where nothing was."""
+    """Say what was answered from memory, or None."""
     for each in checks:
         if _is_memory(each.new_ns, each.repeated_ns):
             seen, new = (f"{ns / 1e6:.3g} ms" for ns in (max(each.repeated_ns), each.new_ns))

@@ -28,7 +28,10 @@ class Resumed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What this command line asks for, beside a folder: a record is data, and no reason to run or set anything."""
+    """Hold what the command line allows beside the folder.
+
+    A record is data: it is no reason to run a program or set a variable.
+    """
 
     environment: Mapping[str, str] = {}  # variables of launches; ``LD_PRELOAD`` runs whatever it names
     commands: tuple[Command, ...] = ()
@@ -36,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def resume(folder: Path, allowed: Collection[Aspect], say: Say, asked: Asked) -> Resumed:
-    """Prepare the rest of the run in ``folder``, and note there that it goes on.
+    """Prepare the rest of the run in ``folder``; record that.
 
     Of the record, its pictures are not opened: the pixels that it keeps are, by their digest. Its model is, where that
     is a checkpoint's path: a checkpoint is read as data, and has to have the weights recorded.
@@ -88,7 +91,7 @@ def _check_environment(run: Run, recorded: Mapping[str, str], asked: Mapping[str
 
 
 def _check_commands(run: Run, recorded: Sequence[Command], asked: Asked) -> None:
-    """Refuse to run a program that this command line does not name.
+    """Refuse recorded programs that the command line does not name.
 
     Raises:
         UsageError: say how to name it.
@@ -108,7 +111,7 @@ def _check_commands(run: Run, recorded: Sequence[Command], asked: Asked) -> None
 
 
 def _spelt(command: Command) -> str:
-    """The option that names a command, and the variables that it is run with."""
+    """Write a command as the option that names it."""
     software = SOFTWARE if command.software else ""
     variables = "".join(f" {shlex.quote(f'{name}={value}')}" for name, value in command.environment.items())
     again = f"--command {shlex.quote(f'{command.target}{software}={command.command}')}"

@@ -35,7 +35,7 @@ def seconds_by_round(
 
 
 def rounds_of(launches: Iterable[LaunchRecord], case: Case, reference: Target) -> frozenset[int]:
-    """The rounds that every number of a case is made of.
+    """Return the rounds that a case's numbers are taken from.
 
     Those that it shares with the reference, where there are two or more; else its own: a reference that is launched
     once, in a suite for devices, says nothing of how far the case's rounds lie apart.
@@ -70,7 +70,10 @@ def wide(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Tar
 
 
 def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:
-    """The estimate that says how precisely a case is known: its ratio to the reference, or else its level."""
+    """Return the estimate that decides how precisely a case is known.
+
+    It is the ratio to the reference, or else the level.
+    """
     compared_with = Case(target=reference, workload=case.workload)
     ratio = None if case == compared_with else speed_ratio(launches, compared_with, case)
     return ratio if ratio is not None and ratio.rounds > 1 else level(launches, case)

@@ -13,7 +13,10 @@ def launches_of(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
 
 
 def judged_launches(run: Run, case: Case) -> tuple[LaunchRecord, ...]:
-    """The launches that the case's numbers are made of: one a round of :func:`esrbench.rounds.rounds_of`."""
+    """Return the launches that a case's numbers are taken from.
+
+    They are one a round of :func:`esrbench.rounds.rounds_of`.
+    """
     rounds = rounds_of(run.launches, case, run.record.reference)
     return tuple(each for each in launches_of(run, case) if each.status is Status.OK and each.round in rounds)
 
@@ -38,7 +41,10 @@ def throughput_by_round(run: Run, case: Case) -> dict[int, float]:
 
 
 def ratio_of(run: Run, base: Case, head: Case) -> Ratio | None:
-    """How many times as many pixels a second ``head`` finishes as ``base``, paired within rounds; on any workloads."""
+    """Return ``head``'s throughput over ``base``'s, paired within rounds.
+
+    The two may be on different workloads.
+    """
     return paired_ratio(throughput_by_round(run, base), throughput_by_round(run, head))
 
 

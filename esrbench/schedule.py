@@ -36,7 +36,9 @@ def costs_s(launches: Iterable[LaunchRecord], despite_failure: Collection[Case] 
 def taking_part(
     cost_s: Mapping[Case, float], left_s: float, round_: int, leaders: Collection[Case] = ()
 ) -> tuple[Case, ...]:
-    """The cases of a round after the first: the ``leaders``, with which others are compared, then the cheapest.
+    """Choose the cases of a round after the first.
+
+    The ``leaders``, with which others are compared, come first, then the cheapest.
 
     A control case comes last, and nothing waits for it: it tells the noise of what is there to be measured.
     Until :data:`MIN_ROUNDS` are done a case takes part only if all rounds up to there fit in ``left_s`` with it: the

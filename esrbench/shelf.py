@@ -112,7 +112,7 @@ class Shelf:
 
 
 def _code_sha256(exporter: Exporter) -> str:
-    """Of the exporter's module, those beside it in its package, the network and what is asked of a proof."""
+    """Hash the sources that decide an artifact and its proof."""
     module = Path(inspect.getfile(type(exporter)))
     written_with = sorted(module.parent.glob("*.py")) if "." in type(exporter).__module__ else [module]
     own = [Path(__file__).with_name(name) for name in ("model.py", "half_precision.py", "proof.py", "proof_worker.py")]

@@ -45,17 +45,22 @@ class Estimate(Value, frozen=True, kw_only=True):
 
     @property
     def factor(self) -> float | None:
-        """The upper end of the interval over the lower one; None without one."""
+        """Return the interval's upper end over its lower one."""
         return None if self.low is None or self.high is None else self.high / self.low
 
     @property
     def is_known(self) -> bool:
-        """Whether it says anything of the location. Nothing contradicts a single round."""
+        """Tell whether the interval is narrow enough to say anything.
+
+        Nothing contradicts a single round.
+        """
         return self.factor is None or self.factor < UNKNOWN_FACTOR
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
-    """The centre of positive values, one a round, and its interval, both on their logarithms. None without values.
+    """Estimate the centre of positive values and its interval.
+
+    Values are one a round; both are computed on logarithms. None without values.
 
     From six rounds on: Hodges–Lehmann centre and signed-rank interval, which hold for any symmetric noise and bear a
     disturbed launch (:mod:`esrbench.signed_rank`). Below, no interval reaches 95 % without an assumption: Student's t,

@@ -67,7 +67,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return f"{target} (software)" if any(map(is_software, own)) else str(target)
 
     def picture(self, case: Case) -> Path | None:
-        """The case's output picture, where it drew one.
+        """Return the case's output picture, where it drew one.
 
         Raises:
             RecordError: of the three: it is not the picture that the run's end names.
@@ -75,11 +75,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
         return self._picture(picture_name(case))
 
     def input_picture(self, workload: str) -> Path | None:
-        """The workload's input."""
+        """Return the workload's input."""
         return self._picture(f"input.{workload}.png")
 
     def reference_picture(self, workload: str) -> Path | None:
-        """The reference's output for a workload."""
+        """Return the reference's output for a workload."""
         return self._picture(f"reference.{workload}.png")
 
     def _picture(self, file: str) -> Path | None:
@@ -124,7 +124,10 @@ class RunWriter:
         return self.pictures / f"input.{workload}.png"
 
     def launch(self, record: LaunchRecord) -> None:
-        """Write a launch's record, which names the one before it: it is on disk when this returns."""
+        """Write a launch's record, which names the one before.
+
+        It is on disk when this returns.
+        """
         chained = msgspec.structs.replace(record, previous_sha256=self._last_sha256(record.sequence))
         write_once(self.folder / launch_name(record.sequence), recorded.encoded(chained))
 
@@ -138,7 +141,7 @@ class RunWriter:
         write_once(folder / f"{file_stem(record.target, record.workload)}.json", recorded.encoded(record))
 
     def end(self, record: RunEnd) -> RunEnd:
-        """Write that the run came to its end, with the digests of all that it consists of; returns what was written."""
+        """Write and return the run's end, with all its digests."""
         launches = len(recorded.names(self.folder, LAUNCHES, LAUNCH_NAME))
         whole = msgspec.structs.replace(record, files=contents.others(self.folder))
         return self._finish(self.folder / END_FILE, whole, launches)
@@ -155,7 +158,7 @@ class RunWriter:
         return whole
 
     def _last_sha256(self, launches: int) -> str:
-        """Of the last file in a chain of so many launches."""
+        """Return the digest of the chain's last file."""
         return recorded.digest_of(self.folder, launch_name(launches - 1) if launches else RUN_FILE)
 
     def resumed(self, record: Resumption) -> None:
@@ -171,7 +174,7 @@ def picture_name(case: Case) -> str:
 
 
 def read_tunings(folder: Path) -> tuple[TuningRecord, ...]:
-    """The settings that a run's targets are launched with, where there was a choice.
+    """Read the settings that the run chose for its targets.
 
     Raises:
         RecordError: one of them cannot be read.

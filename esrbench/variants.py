@@ -1,4 +1,4 @@
-"""Tiles that a session has not seen before, made in place between timed runs."""
+"""Make tiles that a session has not seen before."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ DARKEST = 0.75
 
 
 class Variants:
-    """Batches in memory that stays, whose tiles differ each time that they are asked for.
+    """Hold batches whose tiles differ each time.
 
     A new tile is its original, rolled along height and width, dimmed and stamped with one pixel, all at random. So no
     value stays where it was: a cache finds nothing again, by all of a tile's bytes or by a few of them, also where the
@@ -20,7 +20,10 @@ class Variants:
     """
 
     def __init__(self, originals: Iterable[Floats], seed: int = 0) -> None:
-        """Take batches of ``(n, H, W, 3)`` float32 RGB in [0, 1]; the same seed makes the same variants."""
+        """Take batches of ``(n, H, W, 3)`` float32 RGB in [0, 1].
+
+        The same seed makes the same variants.
+        """
         self._originals = tuple(originals)
         self._random = np.random.default_rng(seed)
         self.batches = tuple(original.copy() for original in self._originals)
@@ -31,18 +34,21 @@ class Variants:
         return sum(map(len, self.batches))
 
     def new(self) -> tuple[Floats, ...]:
-        """Make every tile new; returns the batches."""
+        """Make every tile new; return the batches."""
         return tuple(self.new_batch(index) for index in range(len(self.batches)))
 
     def new_batch(self, index: int, tiles: int | None = None) -> Floats:
-        """Make a batch's first ``tiles`` new, all where it is None; returns these alone."""
+        """Make a batch's first ``tiles`` new, and return them.
+
+        None means all.
+        """
         batch = self.batches[index][:tiles]
         for original, tile in zip(self._originals[index], batch, strict=False):
             self._vary(original, tile)
         return batch
 
     def originals(self) -> tuple[Floats, ...]:
-        """Put the original tiles back; returns the batches."""
+        """Put the original tiles back; return the batches."""
         for original, batch in zip(self._originals, self.batches, strict=True):
             np.copyto(batch, original)
         return self.batches

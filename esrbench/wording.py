@@ -1,4 +1,4 @@
-"""How quantities are written for people: as many digits as mean something, a dash for what was not measured."""
+"""Format quantities and foreign text for people."""
 
 import math
 import unicodedata
@@ -11,12 +11,15 @@ and paragraph separators (https://www.unicode.org/reports/tr44/#General_Category
 
 
 def is_obeyed(sign: str) -> bool:
-    """Whether a terminal obeys a character instead of showing it; line ends and tabs do no harm."""
+    """Tell whether a terminal obeys a character instead of showing it.
+
+    Line ends and tabs do no harm.
+    """
     return unicodedata.category(sign) in _OBEYED and sign not in "\n\t"
 
 
 def visible(text: str) -> str:
-    """Show each control character as a sign: ESC as ``␛``, a bidirectional mark as ``�``.
+    """Replace control characters by signs: ESC by ``␛``, others by ``�``.
 
     What comes from a record, a file or a runtime passes here before a person reads it: escape sequences (ECMA-48) set
     titles and clipboards, bidirectional marks reorder what is read (CVE-2021-42574).
@@ -25,7 +28,10 @@ def visible(text: str) -> str:
 
 
 def _shown(sign: str) -> str:
-    """Unicode has a picture for C0 and DEL (block Control Pictures), and none for the others."""
+    """Return the visible sign of a control character.
+
+    Unicode has one for C0 and DEL (block Control Pictures); the others become ``�``.
+    """
     code = ord(sign)
     return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd"
 
@@ -91,13 +97,13 @@ def seconds(value: float | None) -> str:
 
 
 def clipped(text: str, length: int = 90) -> str:
-    """Text for a place with no room to wrap, every character visible; what is cut off is marked."""
+    """Cut text to ``length``, every character visible, the cut marked."""
     shown = visible(" ".join(text.split()))
     return shown if len(shown) <= length else f"{shown[: length - 1]}…"
 
 
 def seconds_in_words(value: float) -> str:
-    """A duration to wait for: ``12 s``, ``2 min 5 s``."""
+    """Format a duration: ``12 s``, ``2 min 5 s``."""
     minutes, rest = divmod(round(value), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 

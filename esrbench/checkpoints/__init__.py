@@ -18,7 +18,9 @@ SUFFIXES = (".pth", ".pt", ".ckpt", ".safetensors", ".param", ".bin")
 
 
 def read(path: Path, name: str | None = None) -> Model:
-    """The model in ``path``: a PyTorch state dict, a safetensors file, or one of ncnn's ``.param`` and ``.bin`` pair.
+    """Read the model in a checkpoint file.
+
+    ``path`` is a PyTorch state dict, a safetensors file, or one of ncnn's ``.param`` and ``.bin`` pair.
 
     ``name`` defaults to the file's stem. Steering variables leave ``os.environ``, as for
     :func:`esrbench.plugins.runner`: a state dict is read with torch, which may be what draws the picture later.
@@ -54,7 +56,10 @@ def _model(path: Path, name: str, contents: Contents) -> Model:
 
 
 def _one_line(text: str) -> str:
-    """Names in a file may be of any length and hold line ends."""
+    """Join the lines of a message and cut its middle.
+
+    It may quote names from the file, of any length and with line ends.
+    """
     text = " ".join(text.splitlines())
     return text if len(text) <= LONGEST_MESSAGE else f"{text[: LONGEST_MESSAGE // 2]} … {text[-LONGEST_MESSAGE // 2 :]}"
 

@@ -1,4 +1,4 @@
-"""What a checkpoint file holds, before it is known whose weights they are."""
+"""Describe what a checkpoint file holds, before its network is known."""
 
 import stat
 from collections.abc import Mapping
@@ -28,7 +28,9 @@ class Contents(NamedTuple):
 
 
 def check_file(path: Path) -> None:
-    """Refuse what is no regular file, or a link to one; and one that is empty or would only fill the memory.
+    """Refuse anything but a regular file of a plausible size.
+
+    Links are followed: the user named the file.
 
     Raises:
         CheckpointError: what it is instead, or its size.

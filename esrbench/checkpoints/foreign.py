@@ -1,4 +1,4 @@
-"""Other networks that people have files of, told by the names of their parameters.
+"""Recognise other networks by the names of their parameters.
 
 The names are those of each network's own code, as spandrel's architectures/ and BasicSR's archs/ collect it.
 """
@@ -33,6 +33,6 @@ _PATTERNS = {name: re.compile(rf"(^|\.)({names})", re.MULTILINE) for name, names
 
 
 def recognise(names: Iterable[str]) -> str | None:
-    """The network that has parameters of such names; None where that is none of these."""
+    """Return the network with such parameter names, or None."""
     listed = "\n".join(map(str, names))
     return next((name for name, pattern in _PATTERNS.items() if pattern.search(listed)), None)

@@ -1,4 +1,4 @@
-"""Find the network among what a trainer saves: its average, its discriminator, its losses, its optimiser's state.
+"""Find the network among everything that a trainer saves.
 
 A checkpoint is dictionaries in dictionaries. A network is where its first layers are, under whatever keys and prefix:
 
@@ -40,7 +40,7 @@ _USUAL = ("params", "model_state_dict", "state_dict", "model", "net", "generator
 
 
 class Network(NamedTuple):
-    """Parameters of one network, and where in the checkpoint they lie."""
+    """Hold one network's parameters and their place in the checkpoint."""
 
     place: tuple[str, ...]  # keys of dictionaries, then parts of the names' prefix
     averaged: bool
@@ -48,12 +48,12 @@ class Network(NamedTuple):
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Name the network for people."""
         return ".".join(self.place) or "its parameters"
 
 
 def find(loaded: object) -> tuple[Network, list[Network]]:
-    """The network that is meant, and others that were found beside it.
+    """Return the network to use, and the others found.
 
     Raises:
         CheckpointError: nothing is a dictionary, dictionaries are nested too deep, or several networks are as likely.
@@ -77,12 +77,12 @@ def _is_other(network: Network) -> bool:
 
 
 def plain(name: str) -> str:
-    """A parameter's name without what wraps its module."""
+    """Remove the names of wrapping modules from a parameter's name."""
     return ".".join(part for part in name.split(".") if part not in _WRAPPING)
 
 
 def _dictionaries(loaded: Mapping[Any, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[Any, Any]]]:
-    """Every dictionary once, the outer ones first."""
+    """Yield every dictionary once, the outer ones first."""
     level: list[tuple[tuple[str, ...], Mapping[Any, Any]]] = [((), loaded)]
     seen = {id(loaded)}
     for _ in range(DEEPEST):
@@ -115,12 +115,17 @@ def _is_averaged(key: str) -> bool:
 
 
 def _is_numbered(prefix: str) -> bool:
-    """``body.0.body.0.weight`` is a block of EDSR, whose ``body.0`` is no first layer."""
+    """Tell whether a prefix holds a number.
+
+    ``body.0.body.0.weight`` is a block of EDSR, whose ``body.0`` is no first layer.
+    """
     return any(part.isdigit() for part in prefix.split("."))
 
 
 def _under(prefix: str, inner: Mapping[Any, Any], others: Iterable[str]) -> dict[str, Any]:
-    """What lies under ``prefix``, and under none of the longer ones; counters and settings are left out.
+    """Collect the parameters under ``prefix``, without counters and settings.
+
+    Those under a longer prefix of ``others`` belong to that network.
 
     Raises:
         CheckpointError: two of its names are one without what wraps their modules.
@@ -142,14 +147,17 @@ def _under(prefix: str, inner: Mapping[Any, Any], others: Iterable[str]) -> dict
 
 
 def _is_beside(name: object, value: Any) -> bool:
-    """Whether it is no parameter: a number of steps, a setting, another dictionary."""
+    """Tell whether a value is a counter, setting or dictionary."""
     if hasattr(value, "shape"):
         return len(value.shape) == 0
     return not (isinstance(name, str) and name.endswith((".weight", ".bias")))
 
 
 def _fallback(loaded: Mapping[Any, Any]) -> Network:
-    """The innermost dictionary that may hold parameters: what is wrong with it is told by its names."""
+    """Return the first dictionary with tensors, for a precise error.
+
+    Its names will say what is wrong with it.
+    """
     for keys, inner in _dictionaries(loaded):
         if any(hasattr(value, "shape") for value in inner.values()):
             return Network(keys, False, _under("", inner, ()))

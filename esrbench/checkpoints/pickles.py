@@ -39,7 +39,7 @@ _CALLED = re.compile(
 
 
 class Kind(Enum):
-    """What is known of a value."""
+    """Name what is known of a value."""
 
     TEXT = auto()
     SMALL = auto()  # 32 bits at most: no such numbers can be chosen to collide in a dictionary by the thousand
@@ -52,7 +52,7 @@ class Kind(Enum):
 
 @dataclass(slots=True, eq=False)
 class Value:
-    """A value that the pickle would make."""
+    """Describe a value that the pickle would make."""
 
     kind: Kind = Kind.OTHER
     about: object = None  # a text, a number, the name of a global
@@ -62,7 +62,9 @@ class Value:
 
 
 def check(content: bytes, pickles: int = 1) -> None:
-    """Read so many pickles, one after the other; those that are not there are left to torch to miss.
+    """Check the pickles at the start of ``content``.
+
+    Those that are missing are left for torch to report.
 
     Raises:
         CheckpointError: one is damaged, or asks for what no state dict holds.
@@ -83,7 +85,7 @@ def check(content: bytes, pickles: int = 1) -> None:
 
 
 class _Machine:
-    """A pickle's stack and memo."""
+    """Follow a pickle's operations on a stack and a memo."""
 
     def __init__(self) -> None:
         self.stack: list[Value] = []
@@ -110,7 +112,7 @@ class _Machine:
             raise _refusal(f"holds the operation {name}, which torch.save does not write of one")
 
     def count(self, steps: int) -> None:
-        """Add to what the pickle costs."""
+        """Add to the steps of the pickle; refuse too many."""
         self.steps += steps
         if self.steps > MOST_STEPS:
             raise _refusal(f"takes more than {MOST_STEPS:,} steps")
@@ -166,7 +168,10 @@ class _Machine:
         changed.items = (*changed.items, *pairs[::2])[:2]  # two are enough to tell that there is more than one
 
     def build(self, _: object) -> None:
-        """Only what a module's ``state_dict()`` sets: any other attribute could stand in place of a method."""
+        """Accept only the attribute that ``state_dict()`` sets.
+
+        Any other could take the place of a method.
+        """
         inst, state = self.pop(2)
         if {inst.kind, state.kind} != {Kind.DICT} or [key.about for key in state.items] not in ([], ["_metadata"]):
             raise _refusal("sets attributes, which could take the place of methods")
@@ -187,7 +192,10 @@ class _Machine:
         self.stack.append(Value(Kind.DICT, items=copied.items, size=copied.size) if is_dict else Value())
 
     def storage(self, _: object) -> None:
-        """``("storage", its kind, its key, where it was, how many numbers)``; older files add a view."""
+        """Accept a reference to a storage of numbers.
+
+        It is ``("storage", kind, key, device, count)``; older files add a view.
+        """
         (wanted,) = self.pop(1)
         kinds = [item.kind for item in wanted.items[:4]]
         if kinds != [Kind.TEXT, Kind.GLOBAL, Kind.TEXT, Kind.TEXT] or wanted.items[0].about != "storage":

@@ -58,7 +58,7 @@ def read(path: Path) -> Contents:
 
 
 def of_network(loaded: object, path: Path) -> Contents:
-    """The one network that is meant, of all that a file holds.
+    """Return the network to use of all that a file holds.
 
     Raises:
         CheckpointError: there is none, or one of its tensors is none.
@@ -73,7 +73,7 @@ def of_network(loaded: object, path: Path) -> Contents:
 
 
 def arrays(loaded: Mapping[Any, object], path: Path) -> dict[str, npt.NDArray[np.generic]]:
-    """Tensors as arrays, floats as float32.
+    """Convert tensors to arrays, floats to float32.
 
     Raises:
         CheckpointError: one is no tensor, or has no values in memory; or they would fill the memory.
@@ -112,7 +112,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_count(path: Path) -> None:
-    """Count entries before a directory of millions is read; each begins with these bytes."""
+    """Refuse an archive of too many entries, before reading its directory."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = -1
         for _ in range(MOST_ENTRIES + 1):
@@ -138,7 +138,10 @@ def _check_directory(entries: Sequence[zipfile.ZipInfo], size: int) -> None:
 
 
 def _pickle_of(path: Path) -> bytes:
-    """The pickle that torch will read. It is asked itself: another reader may see another entry under that name."""
+    """Return the pickle that torch will read.
+
+    torch's own reader is asked: another one may find another entry under that name.
+    """
     import torch  # noqa: PLC0415
 
     try:

@@ -20,7 +20,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class _Unforeseen(Exception):
-    """Carries ``error`` past Typer, which ends some with exit code 1: here that is the answer "it is not so"."""
+    """Carry ``error`` past Typer, which would exit with code 1.
+
+    That code has a meaning here: the thing asked about is not so.
+    """
 
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
@@ -56,7 +59,10 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command line; whatever happens becomes at most one message and an exit code."""
+    """Run the command line and exit.
+
+    Whatever happens becomes at most one message and an exit code.
+    """
     from esrbench.cli import streams
 
     streams.open_them()

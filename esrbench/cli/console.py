@@ -1,4 +1,4 @@
-"""The console of every command: rich's, which shows control characters of its texts instead of sending them."""
+"""Provide every command's console, which sends no control characters of records."""
 
 from collections.abc import Iterable
 
@@ -10,9 +10,12 @@ from esrbench.wording import visible
 
 
 class Console(rich.console.Console):
-    """Rich's console; a record's text cannot move the cursor, set the title or fill the clipboard."""
+    """Print as rich does, with control characters made visible.
+
+    A record's text cannot move the cursor, set the title or fill the clipboard.
+    """
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Render as rich does; rich's own control codes travel apart from the text, and stay."""
+        """Render as rich does; rich's own control codes stay."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw: one line for the user, a file with the details for who mends them."""
+"""Report unforeseen errors: one line, and a file with details."""
 
 import os
 import platform
@@ -14,7 +14,10 @@ SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: an internal error
 
 
 def line(error: BaseException) -> str:
-    """Describe ``error`` in one line, and name the file that holds its details. Never fails itself."""
+    """Describe ``error`` in one line and write its details.
+
+    The line names the file. This never fails itself.
+    """
     words = " ".join(_text(error).split())[:300]
     path = _written(_details(error))
     kept = f"its details are in {path}" if path else "its details could not be written anywhere"
@@ -44,7 +47,7 @@ def _text(error: BaseException) -> str:
 
 
 def _written(details: str) -> Path | None:
-    """A new file that its owner alone can read; None where no folder takes one."""
+    """Write a file for its owner alone; None where impossible."""
     for place in (tempfile.gettempdir, lambda: str(cache.folder())):
         with suppress(Exception):
             folder = place()

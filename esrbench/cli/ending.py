@@ -1,4 +1,7 @@
-"""Signals that ask a command to end: it ends its children and removes its folders first."""
+"""Handle signals that ask a command to end.
+
+It ends its children and removes its folders first.
+"""
 
 import signal
 import sys
@@ -7,7 +10,9 @@ ASKING = ("SIGTERM", "SIGHUP")
 
 
 def end_on_signals() -> None:
-    """Let SIGTERM and SIGHUP end the command as an exception does, with 128 + the signal's number.
+    """Let SIGTERM and SIGHUP end the command as exceptions.
+
+    The exit code is 128 + the signal's number.
 
     For commands whose runtimes are in children: code of a driver that hangs in this process would never let Python see
     the signal. A signal that is ignored, as under nohup, stays ignored.

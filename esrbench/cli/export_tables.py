@@ -1,4 +1,4 @@
-"""What ``esrbench export`` prints of exported and of verified files."""
+"""Print exported and verified files for ``esrbench export``."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def say_made(made: "Sequence[LocatedArtifact]", out: Path) -> None:
-    """Print a table of what was exported, notes, and the digests."""
+    """Print exported files, notes and digests."""
     from esrbench.cli.console import Console
 
     if not made:
@@ -54,7 +54,7 @@ def _table(made: "Sequence[LocatedArtifact]") -> "Table":
 
 
 def say_verified(found: "Sequence[Verified]") -> None:
-    """Print a table of what was proved again, and why what is not right is not."""
+    """Print verified files, and the problem of each wrong one."""
     from esrbench.cli.console import Console
 
     Console().print(_verified_table(found))
@@ -85,7 +85,7 @@ def _proved_in(proof: "Proof | None") -> str:
 
 
 def _notes(artifact: "Artifact") -> "Iterator[str]":
-    """Say what the table does not: why there is no proof, how far fp16's values go, what cannot load the file."""
+    """Yield what the table does not show of an artifact."""
     if artifact.unproved:
         yield f"not proved: {artifact.unproved}"
     if artifact.proof is not None and artifact.proof.half_range is not None:
@@ -114,7 +114,7 @@ def _result(entry: "Verified") -> str:
 
 
 def _db(proof: "Proof | None") -> str:
-    """Of the worst shape."""
+    """Return the PSNR of the worst shape as text."""
     from esrbench.fidelity import psnr_db
     from esrbench.wording import decibel
 

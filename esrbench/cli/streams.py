@@ -1,4 +1,4 @@
-"""Standard streams that bear any text and any reader.
+"""Make standard streams survive any text and any reader.
 
 - A character that the terminal's encoding has not becomes ``?``: an answer must not end in an error.
 - Output that nobody takes (``| head -1``, ``>&-``, a full disk) ends no work: the first failure is remembered, and
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Descriptor(io.FileIO):
-    """A descriptor that takes every write: after one that failed, none reaches the system."""
+    """Accept every write; after a failure, discard what follows."""
 
     failure: OSError | None = None
 
@@ -32,7 +32,9 @@ _descriptors: dict[int, _Descriptor] = {}
 
 
 def open_them() -> None:
-    """Make standard output and standard error bear any text and any reader. Streams that a test put there stay.
+    """Replace standard output and standard error by robust streams.
+
+    Streams that a test put there stay.
 
     A standard stream that was closed is opened on the null device, for reading: else the next file that is opened
     would get its number, and what is printed would land there.
@@ -47,7 +49,7 @@ def open_them() -> None:
 
 
 def output_failure() -> OSError | None:
-    """The first failure to write standard output."""
+    """Return the first failure to write standard output."""
     sys.stdout.flush()
     return _descriptors[1].failure if 1 in _descriptors else None
 

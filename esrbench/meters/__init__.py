@@ -1,1 +1,1 @@
-"""Instruments: what a launch's process and its machine did while something was timed."""
+"""Provide the instruments of a launch."""

@@ -1,4 +1,4 @@
-"""How many cores and threads were at work in this process, measured and not echoed from a setting."""
+"""Measure how many cores and threads this process uses."""
 
 import os
 import time
@@ -17,7 +17,7 @@ _USER, _SYSTEM = 11, 12  # fields after the name in /proc/PID/task/TID/stat, pro
 
 
 class ThreadMeter:
-    """Measures from where it is made until :meth:`found`."""
+    """Measure from its creation until :meth:`found`."""
 
     def __init__(self) -> None:
         self._threads = _thread_ticks()
@@ -32,20 +32,23 @@ class ThreadMeter:
 
 
 def busy_threads(before: Mapping[str, int], after: Mapping[str, int]) -> int | None:
-    """Count the threads that gained at least a tenth of what the busiest gained; None where none gained a tick."""
+    """Count threads that used clearly more than nothing.
+
+    That is at least a tenth of the busiest one's gain; None where none gained a tick.
+    """
     gained = [ticks - before.get(thread, 0) for thread, ticks in after.items()]
     most = max(gained, default=0)
     return sum(each >= BUSY_SHARE * most for each in gained) if most > 0 else None
 
 
 def children_cpu_s() -> float | None:
-    """Return the CPU time of all children that have ended, in seconds; None where it is not counted."""
+    """Return the CPU seconds of all ended children, if counted."""
     times = os.times()
     return None if os.name == "nt" else times.children_user + times.children_system
 
 
 def _thread_ticks() -> dict[str, int]:
-    """Thread → CPU time in clock ticks; empty where there is no /proc."""
+    """Map each thread to its CPU ticks; empty without /proc."""
     found: dict[str, int] = {}
     with suppress(OSError):
         for task in TASKS.iterdir():

@@ -1,4 +1,4 @@
-"""The variables of launches, in words."""
+"""Describe the environment variables of launches."""
 
 import shlex
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from esrbench.record import LaunchEnvironment, RunRecord
 
 
 def environment_notes(record: RunRecord) -> list[str]:
-    """Say what was asked for, and what of the user's own reached no launch; nothing where neither is."""
+    """Name the variables asked for, and those dropped."""
     found = record.launch_environment or LaunchEnvironment()
     notes = [f"Every launch but the reference's ran with {_assigned(found.asked)}, as was asked for."]
     dropped = ", ".join(found.dropped)
@@ -16,7 +16,7 @@ def environment_notes(record: RunRecord) -> list[str]:
 
 
 def passed_variables(record: RunRecord) -> str:
-    """Name the variables of the user's own that chose libraries, devices or compilers."""
+    """Name the variables that chose libraries, devices or compilers."""
     if record.launch_environment is None:
         return "not recorded"
     return _assigned(record.launch_environment.passed) or "none that choose libraries, devices or compilers"

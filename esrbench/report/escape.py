@@ -1,4 +1,4 @@
-"""Text from records, made safe for Markdown and for spreadsheets: it is shown, and neither obeyed nor linked."""
+"""Escape text of records for Markdown and for spreadsheets."""
 
 import html
 import re
@@ -19,30 +19,30 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def escaped(text: str) -> str:
-    """Text on one line in which Markdown, its HTML and its tables find nothing of their own."""
+    """Escape one line for Markdown, its HTML and its tables."""
     line = html.escape(visible(" ".join(text.split())), quote=False)
     line = _LINKED.sub(lambda found: f"{found[0]}{_SPLIT}", _MARKS.sub(r"\\\g<0>", line))
     return _LEADING.sub(lambda found: rf"\{found[0]}" if not found[0].isdigit() else f"{found[0]}{_SPLIT}", line)
 
 
 def code(text: str) -> str:
-    """Text as a code span, also in a table: backticks would end it."""
+    """Format text as a code span, also in a table."""
     return f"`{visible(' '.join(text.split())).replace('`', chr(39)).replace('|', chr(92) + '|')}`"
 
 
 def marked_up(text: str) -> str:
-    """A sentence with its names in backticks as Markdown: these are code, all else is escaped."""
+    """Escape a sentence; names in backticks become code."""
     parts = text.split("`")
     return "".join(code(part) if place % 2 else _inner(part) for place, part in enumerate(parts))
 
 
 def cell(text: str) -> str:
-    """Text as a cell of a CSV file: never a formula, every character visible."""
+    """Format text as a CSV cell that is no formula."""
     shown = visible(text)
     return f"'{shown}" if text.lstrip(" ").startswith(_FORMULA) else shown
 
 
 def _inner(part: str) -> str:
-    """Part of a sentence, its outer spaces kept."""
+    """Escape part of a sentence, and keep its outer spaces."""
     start, end = part[: len(part) - len(part.lstrip())], part[len(part.rstrip()) :] if part.strip() else ""
     return f"{' ' if start else ''}{escaped(part)}{' ' if end else ''}"

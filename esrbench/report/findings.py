@@ -53,7 +53,10 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 
 
 def trust(run: Run) -> list[str]:
-    """What to know before any number: how far noise reaches, which speeds it blurs, and what disturbed the run."""
+    """List what limits the trust in every number.
+
+    Noise, the speeds that it blurs, and what disturbed the run.
+    """
     notes = [note for note in (_noise_floor(run), _wide_intervals(ranking(summarise(run)))) if note]
     return [*notes, *environment_notes(run.record), *thread_notes(run), *tuning_notes(run), *advice(run)]
 
@@ -188,7 +191,7 @@ def _above_roof(rows: Sequence[CaseSummary]) -> str | None:
 
 
 def _wide_intervals(rows: Sequence[CaseSummary]) -> str | None:
-    """Speeds that are known, but not well."""
+    """Name the speeds that are known to a factor only."""
     several = len({row.workload for row in rows}) > 1
     factors = {
         f"{row.label} on {row.workload}" if several else row.label: factor
@@ -205,7 +208,10 @@ def _wide_intervals(rows: Sequence[CaseSummary]) -> str | None:
 
 
 def _factor(row: CaseSummary) -> float:
-    """Upper over lower end of the better known of throughput and speed-up; 1 without an interval."""
+    """Return the ratio of the narrower interval's ends.
+
+    Of throughput and speed-up; 1 without an interval.
+    """
     ends = ((row.throughput_low, row.throughput_high), (row.speedup_low, row.speedup_high))
     return min((high / low for low, high in ends if low is not None and high is not None), default=1.0)
 

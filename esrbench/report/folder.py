@@ -90,7 +90,7 @@ def _write(runs: Sequence[Run], folder: Path) -> None:
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Names of files may hold bytes that are no UTF-8; a page may not."""
+    """Write text as UTF-8, other bytes as escapes."""
     path.write_text(text, encoding="utf-8", errors="replace", newline="\n")
 
 

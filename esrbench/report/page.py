@@ -136,7 +136,10 @@ def page(
 
 
 def _environment() -> Environment:
-    """Jinja that escapes every text, and shows its control and bidirectional characters."""
+    """Make a Jinja environment that escapes every text.
+
+    Control and bidirectional characters become visible.
+    """
     environment = Environment(
         loader=PackageLoader("esrbench.report"),
         autoescape=True,
@@ -159,14 +162,16 @@ def _shown(value: object) -> object:
 
 
 def _source(environment: Environment, name: str) -> str:
-    """A file beside the template, as it is."""
+    """Return a file beside the template, as it is."""
     if environment.loader is None:
         raise LookupError(name)
     return environment.loader.get_source(environment, name)[0]
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow the browser this one style, this one script and pictures within the page, and nothing else.
+    """Return the content security policy of a page.
+
+    It allows this one style, this one script and pictures within the page.
 
     Should a record's text ever become markup, it loads, sends and runs nothing (https://www.w3.org/TR/CSP3/).
     """
@@ -179,12 +184,15 @@ def _digest(text: str) -> str:
 
 
 def _dot_rules(colours: Mapping[str, str]) -> str:
-    """A colour a runtime, by its place: names of runtimes are no CSS."""
+    """Return a CSS colour for each runtime, by its place.
+
+    Names of runtimes are no CSS.
+    """
     return "".join(f".dot-{place}{{background:{colour}}}\n" for place, colour in enumerate(colours.values()))
 
 
 def _picture_rules(sections: Sequence[Section]) -> str:
-    """Input and reference once each, however many targets show them."""
+    """Return CSS with each input and reference once."""
     return "".join(
         f'.input-{number}-{place}{{background-image:url("{drawn.input}")}}\n'
         f'.reference-{number}-{place}{{background-image:url("{drawn.reference}")}}\n'
@@ -227,7 +235,10 @@ def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | N
 
 
 def _marked_up(text: str, isolated: str) -> Markup:
-    """Text with targets in backticks as HTML, a record's words within it kept apart; everything else is escaped."""
+    """Convert a sentence to HTML; names in backticks become code.
+
+    Everything else is escaped.
+    """
     apart = str(escape(visible(isolated)))
     found = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(visible(text))))
     return Markup(found.replace(apart, f"<bdi>{apart}</bdi>", 1))

@@ -125,7 +125,10 @@ def _worst(output: Pixels, reference: Pixels) -> int | None:
 
 
 def _gain(worst: Sequence[int | None]) -> int:
-    """The largest power of two at which no right picture's difference saturates, so that they can be compared."""
+    """Return the largest gain at which no right picture saturates.
+
+    It is a power of two.
+    """
     largest = max((steps for steps in worst if steps is not None), default=0)
     gain = MAX_GAIN
     while gain > 1 and largest * gain > 255:

@@ -24,7 +24,7 @@ def terminal_table(run: Run) -> RenderableType:
 
 
 def _budgets(run: Run) -> list[Text]:
-    """A line a memory budget, where the run has several tiles or batches.
+    """List the fastest case within each memory budget.
 
     Without a speed: on a large picture a case has another one than in the table, where it is of the run's own.
     """

@@ -1,1 +1,1 @@
-"""What a recorded run must be true to: its own plan, its own numbers, and the digests of its files."""
+"""Read recorded runs, and refuse those that contradict themselves."""

@@ -1,4 +1,6 @@
-"""The digest chain of a run: each launch names the sha256 of the file before it, the end names the last and the rest.
+"""Follow the digest chain of a run.
+
+Each launch names the sha256 of the file before it, the end names the last one and the rest.
 
 It tells an accident or a careless edit, and where it lies. It is no signature: who rewrites every file can rewrite it.
 """
@@ -16,7 +18,7 @@ SINCE_VERSION = 3
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of the chain: ``run.json``, then the launches in order."""
+    """Describe a file of the chain: ``run.json``, then each launch."""
 
     name: str
     version: int  # of its schema
@@ -25,12 +27,12 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def digest(data: bytes) -> str:
-    """Hex sha256 of a file's bytes."""
+    """Return the hex sha256 of a file's bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def breaks(links: Sequence[Link]) -> Iterator[str]:
-    """Say where a file does not follow the one before it as that is now."""
+    """Name each file that does not follow the one before."""
     for before, link in itertools.pairwise(links):
         if link.version < SINCE_VERSION:
             if before.version >= SINCE_VERSION:
@@ -42,7 +44,10 @@ def breaks(links: Sequence[Link]) -> Iterator[str]:
 
 
 def breaks_at_end(name: str, version: int, end: RunEnd, links: Sequence[Link]) -> Iterator[str]:
-    """Say what a run's end, or the end of a part of it, does not agree with; ``links``: the files up to there."""
+    """Name what contradicts a run's end, or an interruption.
+
+    ``links`` are the files up to there.
+    """
     if version < SINCE_VERSION:
         return
     if end.launches is None or end.last_sha256 is None:
@@ -54,7 +59,7 @@ def breaks_at_end(name: str, version: int, end: RunEnd, links: Sequence[Link]) -
 
 
 def changed(recorded: Mapping[str, str], found: Mapping[str, str]) -> Iterator[str]:
-    """Compare the other files of a run, by name and digest, with those that its end names."""
+    """Compare the digests of other files with the recorded ones."""
     for name in sorted({*recorded, *found}):
         if name not in found:
             yield f"{name} is missing"

@@ -1,4 +1,7 @@
-"""Find where a recorded run contradicts itself: nothing is ranked, compared or continued from such a run."""
+"""Find where a recorded run contradicts itself.
+
+Nothing is ranked, compared or continued from such a run.
+"""
 
 import collections
 import re
@@ -24,7 +27,10 @@ _SHORTEST_NS = 1000
 
 
 def contradictions(record: RunRecord, launches: Sequence[LaunchRecord]) -> Iterator[str]:
-    """Say in words what cannot be true of a run; ``launches`` are in order of sequence."""
+    """Name every contradiction in a run.
+
+    ``launches`` are in order of sequence.
+    """
     yield from _of_plan(record)
     yield from _of_order(launches)
     rounds = record.settings.max_rounds if record.settings else MOST_ROUNDS
@@ -79,7 +85,7 @@ def _of_workload(workload: Workload, multiple: int, scale: int) -> Iterator[str]
 
 
 def of_tuning(tuned: TuningRecord) -> Iterator[str]:
-    """Say in words what cannot be true of a choice of settings."""
+    """Name every contradiction in a choice of settings."""
     yield from absurd(tuned)
     if tuned.chosen not in [trial.settings for trial in tuned.trials]:
         yield f"it chose {tuned.chosen.text}, which it did not try"
@@ -88,7 +94,7 @@ def of_tuning(tuned: TuningRecord) -> Iterator[str]:
 
 
 def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:
-    """Each sequence from 0 is there once, and each case once a round."""
+    """Check that each sequence and each round of a case is unique."""
     found = collections.Counter(launch.sequence for launch in launches)
     yield from (f"launch {sequence} is missing" for sequence in range(max(found, default=-1)) if sequence not in found)
     yield from (f"launch {sequence} is there {count} times" for sequence, count in found.items() if count > 1)
@@ -119,7 +125,7 @@ def _of_launch(
 
 
 def _of_success(launch: LaunchRecord) -> Iterator[str]:
-    """A launch that ended ok measured something, drew the right picture, and says on what."""
+    """Check that an ok launch has times, placement and picture."""
     if launch.wall_ns is None or launch.samples is None or not launch.samples.image_ns:
         yield "it ended ok without times"
     if launch.placement is None:
@@ -142,7 +148,10 @@ def _of_success(launch: LaunchRecord) -> Iterator[str]:
 
 
 def _failed_late(samples: Samples | None) -> bool:
-    """Whether something went wrong after all was measured: the numbers and the status stay, the exit code tells."""
+    """Tell whether the launch failed after all was measured.
+
+    Numbers and status stay then; the exit code tells.
+    """
     met = samples.new_shape if samples else None
     return met is not None and met.reason is not None
 

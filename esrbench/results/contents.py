@@ -1,4 +1,4 @@
-"""All files of a run's folder, read together, and what contradicts what among them."""
+"""Read all files of a run's folder together."""
 
 import os
 import re
@@ -41,7 +41,7 @@ _MOST_BYTES = 256 << 20
 
 
 class Contents(msgspec.Struct, frozen=True, kw_only=True):
-    """The records of a run, each with its file's name and digest."""
+    """Hold the records of a run, with names and digests."""
 
     run: Recorded[RunRecord]
     launches: tuple[Recorded[LaunchRecord], ...]  # in order of sequence
@@ -52,7 +52,7 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def chain(self) -> list[Link]:
-        """``run.json`` and the launches, with the digests that they name."""
+        """Return ``run.json`` and the launches, with the digests they name."""
         own = Link(name=self.run.name, version=self.run.version, sha256=self.run.sha256)
         launches = (
             Link(name=file.name, version=file.version, sha256=file.sha256, previous_sha256=file.record.previous_sha256)
@@ -62,13 +62,15 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def others(self) -> dict[str, str]:
-        """Name and digest of the records beside the chain."""
+        """Map the records beside the chain to their digests."""
         groups = (self.interruptions, self.resumptions, self.tunings)
         return {file.name: file.sha256 for group in groups for file in group}
 
 
 def read(folder: Path) -> Contents:
-    """Read every record of the run in ``folder``; nothing of it is a link, a pipe or a device.
+    """Read every record of the run in ``folder``.
+
+    Links, pipes and devices are refused.
 
     Raises:
         RecordError: no run lies there, one of its files cannot be read, or they contradict each other.
@@ -92,7 +94,7 @@ def read(folder: Path) -> Contents:
 
 
 def tunings(folder: Path) -> tuple[Recorded[TuningRecord], ...]:
-    """The settings that a run's targets are launched with, where there was a choice.
+    """Read the settings that the run chose for its targets.
 
     Raises:
         RecordError: one of them cannot be read.
@@ -101,7 +103,9 @@ def tunings(folder: Path) -> tuple[Recorded[TuningRecord], ...]:
 
 
 def others(folder: Path) -> dict[str, str]:
-    """Name and digest of every file that a run consists of beside its chain and its logs.
+    """Map the files beside the chain to their digests.
+
+    Logs are no part of a run.
 
     Raises:
         RecordError: one of them cannot be read.
@@ -115,12 +119,12 @@ def others(folder: Path) -> dict[str, str]:
 
 
 def launch_name(sequence: int) -> str:
-    """File name of a launch, in the run's folder."""
+    """Return the file name of a launch, in its run's folder."""
     return f"{LAUNCHES}/{sequence:04d}.json"
 
 
 def _names(folder: Path, part: str, form: re.Pattern[str]) -> list[str]:
-    """As :func:`recorded.names`, of a part that a run may lack."""
+    """Return :func:`recorded.names` of a part that may be absent."""
     return recorded.names(folder, part, form) if os.path.lexists(folder / part) else []
 
 
@@ -156,7 +160,7 @@ def _launches(found: Contents) -> list[LaunchRecord]:
 
 
 def _misnamed(found: Contents) -> Iterator[str]:
-    """Files whose names are not those of what they hold."""
+    """Name files whose names contradict their content."""
     for launch in found.launches:
         if launch.name != launch_name(launch.record.sequence):
             yield f"{launch.name} holds launch {launch.record.sequence}"
@@ -171,7 +175,7 @@ def _misnamed(found: Contents) -> Iterator[str]:
 
 
 def _of_others(found: Contents) -> Iterator[str]:
-    """What cannot be true of the records beside the launches."""
+    """Name contradictions in the records beside the launches."""
     for tuned in found.tunings:
         yield from (f"{tuned.name}: {what}" for what in of_tuning(tuned.record))
     for note in (*found.resumptions, *found.interruptions, *([found.end] if found.end else ())):

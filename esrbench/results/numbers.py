@@ -1,4 +1,4 @@
-"""Find numbers that no measurement gives: negative counts and times, or beyond all bounds."""
+"""Find impossible numbers in records."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _SIGNED = frozenset({"exit_code", "ssim", "temperature_c", "seed"})
 
 
 def absurd(value: msgspec.Struct) -> Iterator[str]:
-    """Name each number of ``value``, and of what is in it, that cannot be: ``cold_ns is -5``.
+    """Name each impossible number in ``value``: ``cold_ns is -5, below 0``.
 
     Times in nanoseconds are above 0: nothing that is measured takes no time.
     """
@@ -26,7 +26,10 @@ def absurd(value: msgspec.Struct) -> Iterator[str]:
 
 
 def _numbers(value: object, name: str) -> Iterator[tuple[str, float]]:
-    """Each number with its field's name; of several in a row the smallest and the largest."""
+    """Yield each number with its field's name.
+
+    Of a row of numbers the smallest and the largest are enough.
+    """
     if isinstance(value, msgspec.Struct):
         for field in value.__struct_fields__:
             yield from _numbers(getattr(value, field), field)

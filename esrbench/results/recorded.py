@@ -1,4 +1,4 @@
-"""One file of a run's folder: bytes and digest, schema version, and the record in today's form."""
+"""Read one file of a run's folder, of any schema version."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ MOST_PICTURE_BYTES = 1 << 30
 
 
 class Recorded(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """A record as it was read."""
+    """Hold a record with its file's name, version and digest."""
 
     name: str  # relative to the run's folder
     version: int  # of the schema that it was written in
@@ -31,7 +31,7 @@ class Recorded(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class _Versioned(msgspec.Struct):
-    """The one field that every version of every file has."""
+    """Hold the one field that every version of every file has."""
 
     schema_version: int
 
@@ -63,7 +63,9 @@ def _older(data: bytes, version: int, type_: type[R], path: Path) -> R:
 
 
 def names(folder: Path, part: str, form: re.Pattern[str]) -> list[str]:
-    """Files of a run's folder whose names have this form, as ``part/name``; nothing but files and folders lies there.
+    """List the files of this form, as ``part/name``.
+
+    Anything but files and folders there is refused.
 
     Raises:
         RecordError: it is no folder that can be read, or something else lies in it.
@@ -76,7 +78,7 @@ def names(folder: Path, part: str, form: re.Pattern[str]) -> list[str]:
 
 
 def digest_of(folder: Path, name: str, most_bytes: int = MOST_BYTES) -> str:
-    """Hex sha256 of a file of the run in ``folder``.
+    """Return the hex sha256 of a file of a run.
 
     Raises:
         RecordError: it cannot be read.
@@ -88,7 +90,7 @@ def digest_of(folder: Path, name: str, most_bytes: int = MOST_BYTES) -> str:
 
 
 def encoded(record: R) -> bytes:
-    """The bytes of a record, once it is sure that they can be read back.
+    """Encode a record, and check that it can be read back.
 
     Raises:
         RecordError: it holds what its schema does not allow, such as a NaN.

@@ -1,1 +1,1 @@
-"""The operating system as esrbench meets it; no noun of a benchmark."""
+"""Wrap the operating system; know nothing of benchmarks."""

@@ -1,4 +1,4 @@
-"""Environment variables of the processes that run a runtime: an allow list, never ``os.environ`` with holes.
+"""Choose the environment variables of processes that run runtimes.
 
 Libraries read their switches from the environment: oneDNN computes fp32 convolutions in bf16 where
 ``ONEDNN_DEFAULT_FPMATH_MODE`` says so, libgomp starts one thread where ``OMP_THREAD_LIMIT`` is 1. What is on no list
@@ -60,7 +60,10 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def child_environment(threads: int, asked: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the variables of a child: the allowed ones, those ``asked`` for, and the thread budget."""
+    """Return the environment variables of a child process.
+
+    They are the allowed ones, those ``asked`` for, and the thread budget.
+    """
     allowed = {name: value for name, value in os.environ.items() if _passes(name)}
     wanted = dict(asked or {})
     budget = dict.fromkeys(THREAD_VARIABLES, str(threads))
@@ -68,17 +71,17 @@ def child_environment(threads: int, asked: Mapping[str, str] | None = None) -> d
 
 
 def recorded() -> dict[str, str]:
-    """Return the variables that reach children and choose what is measured, with their values."""
+    """Return the variables that choose libraries, devices and compilers."""
     return {name: _readable(os.environ[name]) for name in sorted(NEEDED) if name in os.environ}
 
 
 def dropped() -> tuple[str, ...]:
-    """Return the names that are set here, are known to steer runtimes, and reach no child."""
+    """Return the names of steering variables that reach no child."""
     return tuple(sorted(_readable(name) for name in os.environ if _steers(name)))
 
 
 def withdraw_steering() -> None:
-    """Take steering variables out of this process's environment, before a library reads them.
+    """Remove steering variables from ``os.environ``.
 
     Thread counts stay, and what :data:`KEPT_VARIABLE` names. What a library has read already stays as it read it.
     """
@@ -106,7 +109,7 @@ def parsed(texts: Iterable[str]) -> dict[str, str]:
 
 
 def check_asked(asked: Mapping[str, str]) -> None:
-    """Refuse variables that cannot be set, are esrbench's own, or would contradict the thread budget.
+    """Refuse variables that a run may not set.
 
     Raises:
         UsageError: name the variable and what to do instead.
@@ -129,5 +132,5 @@ def _steers(name: str) -> bool:
 
 
 def _readable(text: str) -> str:
-    """Return ``text`` with bytes that are no UTF-8 as escapes: records are UTF-8."""
+    """Return ``text`` with bytes that are no UTF-8 escaped."""
     return os.fsencode(text).decode("utf-8", "backslashreplace")

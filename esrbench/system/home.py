@@ -1,10 +1,10 @@
-"""Paths that begin with a user's home folder, where there is one."""
+"""Expand paths that begin with a home folder."""
 
 from pathlib import Path
 
 
 def expanded(text: str) -> Path:
-    """``text`` with ``~`` replaced; as it stands where that user has no home folder."""
+    """Replace ``~``, unless that user has no home folder."""
     path = Path(text)
     try:
         return path.expanduser()

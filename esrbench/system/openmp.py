@@ -1,4 +1,4 @@
-"""Limits that OpenMP libraries of this process read from the environment when they were loaded."""
+"""Ask the loaded OpenMP libraries for their limits."""
 
 import ctypes
 import re
@@ -12,7 +12,7 @@ _LIBRARY = re.compile(r"/\S*/lib(?:gomp|iomp5|omp)\b[^/\s]*\.so\S*")
 
 
 def threads_granted(asked: int) -> str:
-    """Return how many of the threads that were ``asked`` for a parallel region can get, as a placement tells it.
+    """Return how many of the threads ``asked`` for can start.
 
     ``OMP_THREAD_LIMIT`` and ``OMP_MAX_ACTIVE_LEVELS=0`` hold for good once read, and no runtime tells of them; with
     ``OMP_DYNAMIC`` the library decides from moment to moment. Where no loaded library can be asked, what was asked for.

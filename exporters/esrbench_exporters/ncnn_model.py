@@ -57,7 +57,7 @@ class NcnnExporter(Exporter):
 
 
 def _notes(model: Model, stem: str) -> Iterator[str]:
-    """Say what the tools that load such files cannot do with this one."""
+    """Name the tools' limits with this file."""
     channels, scale = (model.spec.in_channels, model.spec.out_channels), model.spec.scale
     if channels != (3, 3):
         yield (

@@ -1,4 +1,4 @@
-"""Names of NCNN files from which other tools read the right scale."""
+"""Name NCNN files so that tools read the right scale."""
 
 import re
 
@@ -13,7 +13,9 @@ GUESSED = 4
 
 
 def tools_name(name: str, scale: int) -> str:
-    """Name a model so that tools read ``scale`` from it: its own name where that will do, else with the scale added.
+    """Name a model so that tools read ``scale`` from it.
+
+    Its own name is kept where that will do; else the scale is added.
 
     Where the name itself holds what is taken for another scale, as ``AnimeMix2_4x`` does, it is taken apart.
     """
@@ -24,12 +26,18 @@ def tools_name(name: str, scale: int) -> str:
 
 
 def scale_read(name: str) -> int:
-    """Read a scale as ``upscayl-bin`` does (``main.cpp`` of upscayl-ncnn): the first mark found, capitals apart."""
+    """Read a scale as ``upscayl-bin`` does.
+
+    It takes the first mark found, in this case alone (``main.cpp`` of upscayl-ncnn).
+    """
     return next((scale for scale in SCALES if f"x{scale}" in name or f"{scale}x" in name), GUESSED)
 
 
 def _is_right(name: str, scale: int) -> bool:
-    """Whether the window of Upscayl (``getModelScale``), which knows 2, 3 and 4 alone, does not differ either."""
+    """Tell whether both parts of Upscayl read ``scale``.
+
+    Its window (``getModelScale``) knows 2, 3 and 4 alone.
+    """
     small = name.lower()
     shown = next((each for each in (2, 3) if f"x{each}" in small or f"{each}x" in small), GUESSED)
     return scale_read(name) == scale and shown == (scale if scale in (2, 3) else GUESSED)

@@ -99,7 +99,10 @@ def _rounded(written: "onnx_ir.Model", model: Model) -> dict[str, str]:
 
 
 def _lowest_ir_version(written: "onnx_ir.Model") -> int:
-    """Find the first IR version that its operator sets may stand in: an older onnxruntime refuses a later one."""
+    """Find the lowest IR version that the operator sets need.
+
+    An older onnxruntime refuses a later one.
+    """
     from onnx import helper  # noqa: PLC0415
 
     imports = [helper.make_opsetid(domain, version) for domain, version in written.opset_imports.items()]

@@ -199,7 +199,7 @@ def needed_library(folder: Path) -> str:
 
 
 def tensorrt_requirement(runtime: Any) -> str:
-    """Name the wheel whose library onnxruntime links, as ``tensorrt-cu13>=10,<11``: its CUDA's, its major version's."""
+    """Name the wheel that onnxruntime links: ``tensorrt-cu13>=10,<11``."""
     cuda = str(getattr(runtime, "cuda_version", "") or "").partition(".")[0]
     name = f"tensorrt-cu{cuda}" if cuda else "tensorrt"
     major = re.search(r"[0-9]+", needed_library(_capi(runtime)))
@@ -207,7 +207,7 @@ def tensorrt_requirement(runtime: Any) -> str:
 
 
 def _capi(runtime: Any) -> Path:
-    """Folder of onnxruntime's shared libraries."""
+    """Return the folder of onnxruntime's shared libraries."""
     return Path(runtime.__file__).parent / "capi"
 
 
