@@ -8,6 +8,7 @@ from esrbench import cache as caches
 from esrbench import child, plugins, proof, zoo
 from esrbench.artifact import SIDECAR, Format, LocatedArtifact, read_sidecar, write_sidecar
 from esrbench.codec import Value
+from esrbench.containment import contained
 from esrbench.errors import ExportError
 from esrbench.exporter import ExportOptions, check_options
 from esrbench.shelf import Shelf, recipe
@@ -56,7 +57,7 @@ def ensure_artifact(
     folder = cache or caches.folder()
     shelf = Shelf(folder)
     known = shelf.weights_sha256(file.sha256)
-    with plugins.contained():
+    with contained():
         key = recipe(file.name, known, exporter, options).key() if known else None
     found = shelf.find(key) if key else None
     if found is not None:

@@ -4,9 +4,8 @@ Where two distributions bring the same name, the built-in one keeps it, else the
 alphabet; the other one is reported as broken. Nothing is cached: what is installed is what is found.
 """
 
-import sys
-from collections.abc import Collection, Iterator, Set
-from contextlib import contextmanager, redirect_stdout, suppress
+from collections.abc import Collection, Set
+from contextlib import suppress
 from importlib import metadata
 from typing import Generic, TypeVar
 
@@ -14,6 +13,7 @@ import msgspec
 
 from esrbench.artifact import Format
 from esrbench.codec import Value
+from esrbench.containment import contained
 from esrbench.errors import EsrbenchError, RecordError, UnavailableError, UnknownNameError
 from esrbench.exporter import Exporter
 from esrbench.runner import Runner
@@ -56,24 +56,6 @@ _DECLARED: dict[str, tuple[type[Collection[object]], type]] = {
     "proved_by": (tuple, str),
 }
 """Class attributes of runners and exporters that the core reads: their type and that of their members."""
-
-
-@contextmanager
-def contained() -> Iterator[None]:
-    """Turn whatever a plug-in's code raises into one error.
-
-    What it prints goes to standard error.
-
-    Raises:
-        EsrbenchError: as the plug-in raised it, or with the type and first line of what it raised.
-    """
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    except (EsrbenchError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # sys.exit among others
-        raise EsrbenchError(_described(error)) from error
 
 
 def runner(name: str) -> Runner:
@@ -256,15 +238,3 @@ def _broken(kind: _Kind[P], entry: metadata.EntryPoint, reason: str) -> BrokenPl
 
 def _distribution(entry: metadata.EntryPoint) -> str:
     return (entry.dist.name if entry.dist is not None else None) or "an unknown distribution"
-
-
-def _described(error: BaseException) -> str:
-    """Describe an error by its type and first line.
-
-    Its own text may fail to be made.
-    """
-    try:
-        text = str(error)
-    except Exception:  # its class may be the plug-in's
-        text = ""
-    return f"{type(error).__name__}: {next((line for line in text.splitlines() if line.strip()), 'no message')}"

@@ -1,9 +1,8 @@
 """``index.html``: one file that works offline, from one or several runs."""
 
 import base64
-import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -15,6 +14,7 @@ from esrbench.compare import answer, machine_name
 from esrbench.fidelity import psnr_db
 from esrbench.history import History
 from esrbench.record import Attainable, Case, ReferenceCheck, RunRecord
+from esrbench.report import page_style
 from esrbench.report.charts import Chart
 from esrbench.report.columns import Column, shown
 from esrbench.report.environment_notes import passed_variables
@@ -121,9 +121,9 @@ def page(
     speed_by_memory = [*frontiers, *[None] * (len(runs) - len(frontiers))]
     sections = [_section(*each) for each in zip(runs, charts, speed_by_memory, strict=True)]
     colours = runtime_colours(case.target.runtime for run in runs for case in run.record.cases)
-    style = css + _dot_rules(colours) + _picture_rules(sections)
+    style = css + page_style.rules(colours, [section.pictures for section in sections])
     return environment.get_template("page.html.j2").render(
-        policy=_policy(style, script),
+        policy=page_style.policy(style, script),
         style=Markup(style),
         script=Markup(script),
         sections=sections,
@@ -166,40 +166,6 @@ def _source(environment: Environment, name: str) -> str:
     if environment.loader is None:
         raise LookupError(name)
     return environment.loader.get_source(environment, name)[0]
-
-
-def _policy(style: str, script: str) -> str:
-    """Return the content security policy of a page.
-
-    It allows this one style, this one script and pictures within the page.
-
-    Should a record's text ever become markup, it loads, sends and runs nothing (https://www.w3.org/TR/CSP3/).
-    """
-    nothing = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:"
-    return f"{nothing}; style-src {_digest(style)}; script-src {_digest(script)}"
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-def _dot_rules(colours: Mapping[str, str]) -> str:
-    """Return a CSS colour for each runtime, by its place.
-
-    Names of runtimes are no CSS.
-    """
-    return "".join(f".dot-{place}{{background:{colour}}}\n" for place, colour in enumerate(colours.values()))
-
-
-def _picture_rules(sections: Sequence[Section]) -> str:
-    """Return CSS with each input and reference once."""
-    return "".join(
-        f'.input-{number}-{place}{{background-image:url("{drawn.input}")}}\n'
-        f'.reference-{number}-{place}{{background-image:url("{drawn.reference}")}}\n'
-        f".strip-{number}-{place}{{--aspect:{drawn.aspect}}}\n"
-        for number, section in enumerate(sections, start=1)
-        for place, drawn in enumerate(section.pictures, start=1)
-    )
 
 
 def png_uri(png: bytes) -> str:
