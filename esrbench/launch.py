@@ -95,8 +95,7 @@ def _measured(
     loop = timed_loop(session, tiles, job.loop, clock, warmups=warmups, after_passes=energy.stop)
     at_work = threads.found()
     found = clocks.read(job.metered, job.workload.threads)
-    peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
-    device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
+    used = _memory(session, meter)
     placement = session.placement()
     _check_placement(placement, job.target)
     outcome = Outcome(
@@ -114,14 +113,20 @@ def _measured(
             image_ns=loop.image_ns,
             repeats=loop.repeats,
         ),
-        memory=Memory(
-            peak_rss_bytes=peak_rss_bytes,
-            peak_rss_method=peak_rss_method,
-            device_bytes=device_bytes,
-            device_method=device_method,
-        ),
+        memory=used,
     )
     return outcome, np.concatenate(loop.output).astype(np.float32, copy=False)
+
+
+def _memory(session: Session, meter: DeviceMemoryMeter) -> Memory:
+    peak_rss_bytes, peak_rss_method = memory.peak_rss_bytes()
+    device_bytes, device_method = meter.used_bytes(session.device_memory_bytes)
+    return Memory(
+        peak_rss_bytes=peak_rss_bytes,
+        peak_rss_method=peak_rss_method,
+        device_bytes=device_bytes,
+        device_method=device_method,
+    )
 
 
 def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.NDArray[np.float32]) -> Outcome:

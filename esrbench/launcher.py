@@ -131,15 +131,9 @@ class Launcher:
         artifact = self._inputs.artifacts.get(case)  # None: a command with a model of its own
         held = self._held.checked(artifact) if artifact else self._inputs.reference
         started_at = now()
-        seed = self._seed(sequence, started_at)
-        job = self._job(case, held, self._drawn(sequence), loop, seed=seed)
+        job = self._job(case, held, self._drawn(sequence), loop, seed=self._seed(sequence, started_at))
         before = self._gauges.read()
-        stopped: KeyboardInterrupt | None = None
-        try:
-            outcome, ended = self._run(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
-        except KeyboardInterrupt as error:
-            outcome, ended = self._measured_before(error, job)
-            stopped = error
+        outcome, ended, stopped = self._attempt(job, self._writer.logs / f"{sequence:04d}.txt", timeout_s)
         after = self._gauges.read()
         record = LaunchRecord(
             case=case,
@@ -167,6 +161,13 @@ class Launcher:
         if stopped:
             raise Interrupted(record) from stopped
         return record
+
+    def _attempt(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended, KeyboardInterrupt | None]:
+        """Run a job; return also the Ctrl-C that came after its measurement."""
+        try:
+            return *self._run(job, log, timeout_s), None
+        except KeyboardInterrupt as error:
+            return *self._measured_before(error, job), error
 
     def keep_picture(self, record: LaunchRecord) -> None:
         """Move a launch's picture into the run, where its case has none yet."""

@@ -133,21 +133,10 @@ def timed_loop(
     (microsoft/onnxruntime#23006), would be timed at that.
     """
     steps_are_tiles = type(session).stream is Session.stream and len(tiles.batches[0]) == 1
-    tile_ns: list[int] = []
-    image_ns: list[int] = []
-    output: tuple[Tiles, ...] = ()
+    found: list[Repeats] = []
     with _no_garbage_collection():
-        chosen = tiles.chosen(_expected_passes(plan, warmups, tiles.tiles))
-        for takes_originals in passes.until(plan.measure_ns, plan.max_passes, clock, chosen):
-            batches = tiles.originals() if takes_originals else tiles.new()
-            steps, drawn = _pass(session, batches, clock)
-            image_ns.append(sum(steps))
-            tile_ns += steps
-            if takes_originals:
-                output = _owned(drawn)
-            del drawn  # no third pass's pixels in memory during the next one
+        tile_ns, image_ns, output = _passes(session, tiles, plan, clock, _expected_passes(plan, warmups, tiles.tiles))
         after_passes()
-        found: list[Repeats] = []
         if plan.repeats:
             found.append(repeats.of_pass(session, tiles, clock, image_ns, plan.measure_ns))
         if not steps_are_tiles:
@@ -157,6 +146,23 @@ def timed_loop(
     return TimedLoop(
         tile_ns=tuple(tile_ns), image_ns=tuple(image_ns), output=output, repeats=tuple(found) if plan.repeats else None
     )
+
+
+def _passes(
+    session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, expected: int
+) -> tuple[list[int], list[int], tuple[Tiles, ...]]:
+    """Return the times of all steps and passes, and the output of the original tiles."""
+    tile_ns: list[int] = []
+    image_ns: list[int] = []
+    output: tuple[Tiles, ...] = ()
+    for takes_originals in passes.until(plan.measure_ns, plan.max_passes, clock, tiles.chosen(expected)):
+        steps, drawn = _pass(session, tiles.originals() if takes_originals else tiles.new(), clock)
+        image_ns.append(sum(steps))
+        tile_ns += steps
+        if takes_originals:
+            output = _owned(drawn)
+        del drawn  # no third pass's pixels in memory during the next one
+    return tile_ns, image_ns, output
 
 
 def _expected_passes(plan: LoopPlan, warmups: Sequence[Warmup], tiles: int) -> int:

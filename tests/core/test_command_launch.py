@@ -5,18 +5,16 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from staged import ARTIFACT
 
 from esrbench import command_launch, command_process, images, workload
-from esrbench.architecture import SRVGGNetSpec
-from esrbench.artifact import Artifact, LocatedArtifact
 from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
 from esrbench.job import Job
 from esrbench.measure import LoopPlan
 from esrbench.record import Status
 from esrbench.runner import DeviceType
-from esrbench.target import Precision
-from esrbench.testing import FAKE, FakeClock
+from esrbench.testing import FakeClock
 
 SCALE = 4
 CALL_NS, MEMORY_NS = 500_000_000, 30_000_000
@@ -50,20 +48,9 @@ def launched(tmp_path, monkeypatch):
     right = np.concatenate([batch.repeat(SCALE, 1).repeat(SCALE, 2) for batch in prepared.batches()])
     np.save(tmp_path / "reference.npy", right)
     (tmp_path / "program").touch()
-    artifact = Artifact(
-        model="none",
-        format=FAKE,
-        precision=Precision.FP32,
-        spec=SRVGGNetSpec(convs=1, features=4),
-        weights_sha256="0",
-        files=(),
-        exporter="fake",
-        options={},
-        versions={},
-    )
     job = Job(
         target=command.target,
-        artifact=LocatedArtifact(folder=str(tmp_path), artifact=artifact),
+        artifact=msgspec.structs.replace(ARTIFACT, folder=str(tmp_path)),
         workload=prepared.record,
         input_picture=str(tmp_path / "input.png"),
         reference=str(tmp_path / "reference.npy"),
