@@ -43,8 +43,8 @@ def failure(found: ReferenceCheck) -> str | None:
     if db >= needed_db:
         return None
     return (
-        f"it computes in less than fp32: a tile of {found.side_px} px, evaluated in float64 as well, differs to "
-        f"{db:.1f} dB; {needed_db:g} or more are needed"
+        f"it computes with less than fp32 precision: a tile of {found.side_px} px evaluated in float64 differs to "
+        f"{db:.1f} dB; {needed_db:g} dB or more are needed"
     )
 
 

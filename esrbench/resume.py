@@ -85,8 +85,8 @@ def _check_environment(run: Run, recorded: Mapping[str, str], asked: Mapping[str
         again = " ".join(f"--env {shlex.quote(f'{name}={value}')}" for name, value in recorded.items())
         found = f"ran with {again}" if again else "ran without --env"
         raise UsageError(
-            f"{run.name} {found}, which this command did not ask for alike; a record is no reason to set a variable: "
-            f"{'give the same once more' if again else 'leave --env out'}, or start a new run"
+            f"{run.name} {found}, this command asks for other variables, and none is set from a record alone: "
+            f"{'give the same --env again' if again else 'leave --env out'}, or start a new run"
         )
 
 
@@ -103,10 +103,9 @@ def _check_commands(run: Run, recorded: Sequence[Command], asked: Asked) -> None
         raise UsageError(f"{run.name} began without the command {', '.join(sorted(added))}; start a new run with it")
     if unknown and not asked.recorded_commands:
         raise UsageError(
-            f"{run.name} holds programs to run, which this command line does not name; a record is no reason to run "
-            "one:\n"
+            f"{run.name} measures programs that this command line does not name; a record is no reason to run one:\n"
             + "\n".join(f"  {_spelt(each)}" for each in unknown)
-            + "\nif you know them, give each again, or --allow commands for all of them"
+            + "\nif you trust them, give each option again, or --allow commands for all"
         )
 
 

@@ -179,7 +179,7 @@ def check_range(name: str, value: float, low: float, high: float) -> None:
         UsageError: name it, with its range.
     """
     if not low <= value <= high:
-        raise UsageError(f"{name} = {value} was asked for; it lies between {low:g} and {high:g}")
+        raise UsageError(f"{name} = {value} was asked for; it must be between {low:g} and {high:g}")
 
 
 def preset_names() -> tuple[str, ...]:

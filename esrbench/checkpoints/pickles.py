@@ -109,7 +109,7 @@ class _Machine:
         elif name in _OPERATIONS:
             _OPERATIONS[name](self, argument)
         else:
-            raise _refusal(f"holds the operation {name}, which torch.save does not write of one")
+            raise _refusal(f"holds the operation {name}, which torch.save never writes")
 
     def count(self, steps: int) -> None:
         """Add to the steps of the pickle; refuse too many."""
@@ -182,11 +182,11 @@ class _Machine:
         if called.kind is not Kind.GLOBAL or not _CALLED.fullmatch(str(called.about)):
             raise _refusal(f"calls {str(called.about)[:100].replace(' ', '.')}")
         if arguments.kind is not Kind.TUPLE:
-            raise _refusal("calls something with other arguments than a tuple")
+            raise _refusal("calls something without a tuple of arguments")
         _check_narrow(arguments)
         is_dict = str(called.about).startswith("collections")
         if is_dict and [argument.kind for argument in arguments.items] not in ([], [Kind.DICT]):
-            raise _refusal("makes a dictionary of something else than a dictionary")
+            raise _refusal("makes a dictionary from something that is no dictionary")
         copied = next(iter(arguments.items), Value())
         self.count(copied.size)
         self.stack.append(Value(Kind.DICT, items=copied.items, size=copied.size) if is_dict else Value())
@@ -199,10 +199,10 @@ class _Machine:
         (wanted,) = self.pop(1)
         kinds = [item.kind for item in wanted.items[:4]]
         if kinds != [Kind.TEXT, Kind.GLOBAL, Kind.TEXT, Kind.TEXT] or wanted.items[0].about != "storage":
-            raise _refusal("asks for something else than numbers by a persistent name")
+            raise _refusal("asks for an object that is no storage of numbers")
         key, count = (item.about for item in (*wanted.items, Value())[2:5:2])
         if type(count) is not int or count < 0:
-            raise _refusal("asks for a storage of no whole number of values")
+            raise _refusal("asks for a storage whose size is no whole number")
         self.numbers += count if key not in self.storages else 0  # networks may share one
         self.storages.add(key)
         if max(count, self.numbers) > MOST_NUMBERS:
@@ -225,7 +225,7 @@ def _check_narrow(outer: Value) -> None:
 
 
 def _refusal(what: str) -> CheckpointError:
-    return CheckpointError(f"its pickle {what}; no state dict does, don't use it")
+    return CheckpointError(f"its pickle {what}; no state dict does: do not use the file")
 
 
 _CONSTANTS = {

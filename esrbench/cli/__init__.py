@@ -69,7 +69,7 @@ def main() -> None:
     code = _run()
     if (failure := streams.output_failure()) is not None:
         if not isinstance(failure, BrokenPipeError):  # `| head`: the reader had enough, and nobody need be told
-            say(f"esrbench: standard output took no more: {failure.strerror}", error=True)
+            say(f"esrbench: standard output could not be written: {failure.strerror}", error=True)
         code = code or OUTPUT_LOST
     sys.exit(code)
 

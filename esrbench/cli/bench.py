@@ -65,7 +65,7 @@ def bench(
         list[str] | None,
         typer.Option(
             help="With --resume, what may have changed: machine, weights, workload, threads, versions, environment "
-            "or all; and commands: run those of the record, which all does not."
+            "or all. commands, which is not part of all, runs the programs that the record names."
         ),
     ] = None,
     rounds: Annotated[

@@ -9,9 +9,9 @@ from esrbench.record import LaunchEnvironment, RunRecord
 def environment_notes(record: RunRecord) -> list[str]:
     """Name the variables asked for, and those dropped."""
     found = record.launch_environment or LaunchEnvironment()
-    notes = [f"Every launch but the reference's ran with {_assigned(found.asked)}, as was asked for."]
+    notes = [f"Every launch except the reference's ran with {_assigned(found.asked)} (--env)."]
     dropped = ", ".join(found.dropped)
-    notes += [f"Set where the run was started, but in no launch: {dropped}. --env NAME=VALUE sets one in all."]
+    notes += [f"Dropped from the environment of launches: {dropped}. --env NAME=VALUE sets one in every launch."]
     return [note for note, said in zip(notes, (found.asked, found.dropped), strict=True) if said]
 
 

@@ -202,7 +202,7 @@ def _wide_intervals(rows: Sequence[CaseSummary]) -> str | None:
         return None
     named = ", ".join(f"{name} ({factor:.1f})" for name, factor in factors.items())
     return (
-        f"Speeds known to a factor only, that in brackets: {named}. Their rounds disagree, as something disturbed at "
+        f"Speeds known only to the factor in brackets: {named}. Their rounds disagree, as something disturbed at "
         "least one launch; measure again when the machine is quiet, with more rounds."
     )
 

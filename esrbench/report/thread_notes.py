@@ -26,8 +26,8 @@ def thread_notes(run: Run) -> list[str]:
     if not found:
         return []
     return [
-        f"Not on the cores that were asked for: {'; '.join(found)}. A speed here is that of the cores that were used: "
-        "see what limits them (affinity, a CPU quota, --env, the runtime itself)."
+        f"Other cores were used than asked for: {'; '.join(found)}. The speed is that of the cores in use: check what "
+        "limits them (affinity, a CPU quota, --env, the runtime itself)."
     ]
 
 

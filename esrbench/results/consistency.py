@@ -69,10 +69,10 @@ def _of_workload(workload: Workload, multiple: int, scale: int) -> Iterator[str]
         ("threads", workload.threads, MOST_THREADS),
     ):
         if not 1 <= found <= most:
-            yield f"{what} is {found}; it lies between 1 and {most}"
+            yield f"{what} is {found}; it must be between 1 and {most}"
             return
     if workload.width_px * workload.height_px * scale**2 > _MOST_PX:
-        yield f"a picture of more than {_MOST_PX} pixels is drawn of {workload.width_px}×{workload.height_px}"
+        yield f"the output of {workload.width_px}×{workload.height_px} px would have more than {_MOST_PX} pixels"
     try:
         tiles = tiling.window_count(
             workload.height_px, workload.width_px, tile=workload.tile_px, halo=workload.halo_px, multiple=multiple
@@ -172,7 +172,7 @@ def _untimed(name: str, text: str) -> Iterator[str]:
             return
     except ValueError:
         pass
-    yield f"{name} is {text[:40]!r}, no time of day with its zone"
+    yield f"{name} is {text[:40]!r}, not a date and time with a time zone"
 
 
 def _named(case: Case) -> str:

@@ -171,7 +171,7 @@ def _misnamed(found: Contents) -> Iterator[str]:
     for tuned in found.tunings:
         named = (tuned.record.target, tuned.record.workload)
         if named not in cases or tuned.name != f"{TUNING}/{file_stem(*named)}.json":
-            yield f"{tuned.name} is of {tuned.record.target} on {tuned.record.workload!r}, which it should not be"
+            yield f"{tuned.name} holds {tuned.record.target} on {tuned.record.workload!r}, unlike its name or its run"
 
 
 def _of_others(found: Contents) -> Iterator[str]:
@@ -188,7 +188,7 @@ def _broken(found: Contents) -> Iterator[str]:
     for file in found.interruptions:
         number = int(file.name.split(".")[1])
         if number >= len(links):
-            yield f"{file.name} lies behind the last launch, {len(links) - 2}"
+            yield f"{file.name} is numbered after the last launch, {len(links) - 2}"
         else:
             yield from chain.breaks_at_end(file.name, file.version, file.record, links[: number + 1])
     if found.end is not None:

@@ -87,7 +87,7 @@ OF_A_PLAN = {
     "a huge halo": ({"workloads": (replace(workload(), halo_px=10**12),)}, "leaves nothing between the halos"),
     "a case twice": ({"cases": (Case(target=Target(TORCH), workload="t48b1"),) * 2}, "is there twice"),
     "a case of nobody": ({"cases": (Case(target=Target(TORCH), workload="x"),)}, "a workload that the run does not"),
-    "no day": ({"created_at": "2026-01-02"}, "no time of day with its zone"),
+    "no day": ({"created_at": "2026-01-02"}, "not a date and time with a time zone"),
 }
 
 

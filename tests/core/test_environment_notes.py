@@ -19,7 +19,7 @@ def test_what_was_asked_for_and_what_was_dropped_stand_where_trust_is_told(run):
     record = msgspec.structs.replace(run.record, launch_environment=told)
     asked, dropped = environment_notes(record)
     assert "ran with 'OMP_PROC_BIND=a b'" in asked
-    assert "in no launch: LD_PRELOAD" in dropped
+    assert "from the environment of launches: LD_PRELOAD" in dropped
     assert {asked, dropped} <= set(trust(msgspec.structs.replace(run, record=record)))
     assert passed_variables(record) == "CC=gcc"
 

@@ -69,7 +69,7 @@ def test_what_is_no_duration_is_refused(text):
 
 @pytest.mark.parametrize("budget_s", [-60, 0, 9.9, float("nan")])
 def test_a_budget_too_short_to_measure_in_is_refused(budget_s):
-    with pytest.raises(UsageError, match=r"budget_s = .* was asked for; it lies between 10 and 1e"):
+    with pytest.raises(UsageError, match=r"budget_s = .* was asked for; it must be between 10 and 1e"):
         suite.override(suite.load("quick"), suite.Overrides(budget_s=budget_s))
 
 
@@ -150,7 +150,7 @@ def test_a_value_that_no_run_can_have_is_refused_with_its_field_and_range(tmp_pa
     workload = "\n".join(f"{name} = {number}" for name, number in own.items())
     file = tmp_path / "mine.toml"
     file.write_text(f'name = "x"\nmodel = "m"\n{of_suite}[[workloads]]\nimage = "a"\n{workload}\n')
-    with pytest.raises(UsageError, match=f"{field} = .* was asked for; it lies between .* and "):
+    with pytest.raises(UsageError, match=f"{field} = .* was asked for; it must be between .* and "):
         suite.load(str(file))
 
 
