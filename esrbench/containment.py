@@ -26,10 +26,7 @@ def contained() -> Iterator[None]:
 
 
 def _described(error: BaseException) -> str:
-    """Describe an error by its type and first line.
-
-    Its own text may fail to be made.
-    """
+    """Describe an error by its type and first line."""
     try:
         text = str(error)
     except Exception:  # its class may be the plug-in's

@@ -1,8 +1,7 @@
 """Check whether a network can be computed in fp16.
 
-Its largest value is noted, and it is drawn with every value rounded. Imports torch.
-
-A CPU proves fp16 files in fp32 arithmetic, which has neither fp16's ceiling nor its coarse steps near zero.
+Its largest value is noted, and it is drawn with every value rounded. Imports torch. A CPU proves fp16 files in fp32
+arithmetic, which has neither fp16's ceiling nor its coarse steps near zero.
 """
 
 from collections.abc import Callable

@@ -139,9 +139,8 @@ class Harness:
     def _turn(self, case: Case) -> tuple[bool, bool, bool, int]:
         """Return the sort key of a case in round one.
 
-        Small tiles come first, then the control, a sweep, and slow cases; equal ones keep their random order.
-
-        The control comes after what it would take the time from.
+        Small tiles come first, then the control, a sweep, and slow cases; equal ones keep their random order. The
+        control comes after what it would take the time from.
         """
         in_sweep = self._plan.is_in_sweep(case) and case in self._plan.once
         return case in self._plan.late, in_sweep, case.control, self._plan.size_px(case)

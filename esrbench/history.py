@@ -142,10 +142,7 @@ def _series(runs: Sequence[Run], key: Key) -> Series:
 
 
 def _changes(base: Run, head: Run) -> dict[Key, Judgement]:
-    """Compare the two newest runs as ``esrbench compare`` does.
-
-    Differences are allowed here: the report names them beside the change.
-    """
+    """Compare the two newest runs as ``esrbench compare`` does."""
     try:
         rows = compare_runs(base, head, allowed=Aspect).rows
     except UsageError:  # no case in common

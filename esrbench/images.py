@@ -97,10 +97,7 @@ def read(path: Path) -> Picture:
 
 
 def read_own(path: Path, most_px: int) -> Picture:
-    """Read a run's own picture, of up to ``most_px`` pixels.
-
-    Its record says how many those are.
-    """
+    """Read a run's own picture, of up to ``most_px`` pixels."""
     with _opened(path) as file, _up_to(most_px):
         image = _decoded(path, file)
     return _picture(image)

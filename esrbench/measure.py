@@ -122,10 +122,9 @@ def timed_loop(
 ) -> TimedLoop:
     """Time passes of the whole plan through ``session.stream``.
 
-    Garbage collection is off, as in ``timeit``.
-
-    Each pass has new tiles, made while no clock runs, so that none can be answered from memory. One pass has the
-    original ones: its output is what is judged. ``warmups`` tell about how many passes there will be.
+    Garbage collection is off, as in ``timeit``. Each pass has new tiles, made while no clock runs, so that none can be
+    answered from memory. One pass has the original ones: its output is what is judged. ``warmups`` tell about how many
+    passes there will be.
 
     Where the session streams by running batch after batch and a batch is one tile, the steps of a pass are tile
     latencies already; otherwise as many single tiles follow the last pass and ``after_passes``. They never stand

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 def until(limit_ns: int, most: int, clock: Callable[[], int], chosen: int) -> Iterator[bool]:
     """Yield for each pass whether it takes the original pixels.
 
-    Exactly one does.
-
-    It is pass ``chosen``, from 0, or before that the one that is likely to be the last, as the pass before took so
-    long. Where that was wrong, one more follows. The first pass begins whatever the limit, then at most ``most``.
+    Exactly one does. It is pass ``chosen``, from 0, or before that the one that is likely to be the last, as the pass
+    before took so long. Where that was wrong, one more follows. The first pass begins whatever the limit, then at most
+    ``most``.
     """
     begin_ns = before_ns = clock()
     due = True

@@ -86,9 +86,7 @@ def exporter(format_: str) -> Exporter:
 def runners() -> dict[str, Runner]:
     """Map each runtime to its runner, sorted by name.
 
-    Broken ones are left out, see :func:`broken`.
-
-    Steering variables leave ``os.environ``, as for :func:`runner`.
+    Broken ones are left out, see :func:`broken`. Steering variables leave ``os.environ``, as for :func:`runner`.
     """
     withdraw_steering()
     return _all(_RUNNERS)[0]

@@ -145,9 +145,8 @@ def plan_of(prepared: Prepared, writer: RunWriter) -> Plan:
 def _reference_s(record: RunRecord) -> dict[str, float]:
     """Estimate the seconds of each workload's reference, by its id.
 
-    The time is the arithmetic of one pass over half the probed rate.
-
-    torch reached 66 to 78 % of it in the recorded runs; the rest is the start of the process and of torch.
+    The time is the arithmetic of one pass over half the probed rate. torch reached 66 to 78 % of it in the recorded
+    runs; the rest is the start of the process and of torch.
     """
     roof = attainable_of(REFERENCE, record.attainable)
     if roof is None or roof.gflops_s is None:

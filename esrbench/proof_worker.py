@@ -49,10 +49,7 @@ def carry_out(job: ProofJob) -> ProofAnswer:
 
 
 def _half_range(model: Model, artifact: Artifact) -> HalfRange | None:
-    """Check that fp16 holds the network of an fp16 file.
-
-    So it is whatever arithmetic the file is proved in here. None: the file is not fp16.
-    """
+    """Check that fp16 holds the network; None for other files."""
     if artifact.precision is not Precision.FP16:
         return None
     from esrbench import half_precision  # noqa: PLC0415

@@ -35,10 +35,7 @@ def check(session: Session, artifact: LocatedArtifact, tile: Tiles) -> Reference
 
 
 def failure(found: ReferenceCheck) -> str | None:
-    """Explain why the reference is not fp32; None where it is.
-
-    The gate is that of fp32 targets.
-    """
+    """Explain why the reference is not fp32; None where it is."""
     needed_db, db = fidelity.gate_db(Precision.FP32), fidelity.psnr_db(found.mse)
     if db >= needed_db:
         return None
@@ -71,10 +68,7 @@ def evaluated(artifact: LocatedArtifact, tile: Tiles) -> npt.NDArray[np.float64]
 
 
 def _middle(tile: Tiles, multiple: int) -> Tiles:
-    """Cut the middle, of at most :data:`SIDE_PX` a side.
-
-    The sides are multiples that the network takes.
-    """
+    """Cut the middle, at most :data:`SIDE_PX`, a multiple the network takes."""
     side = max(multiple, min(SIDE_PX, *tile.shape[1:3]) // multiple * multiple)
     top, left = ((length - side) // 2 for length in tile.shape[1:3])
     return tile[:, top : top + side, left : left + side].copy()

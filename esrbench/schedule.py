@@ -38,13 +38,11 @@ def taking_part(
 ) -> tuple[Case, ...]:
     """Choose the cases of a round after the first.
 
-    The ``leaders``, with which others are compared, come first, then the cheapest.
-
-    A control case comes last, and nothing waits for it: it tells the noise of what is there to be measured.
-    Until :data:`MIN_ROUNDS` are done a case takes part only if all rounds up to there fit in ``left_s`` with it: the
-    others then get theirs. After that a round of its own is enough, so that one too slow, or disturbed whenever it was
-    launched, comes back as soon as there is room. On a workload whose leaders do not fit nothing is launched, nor are
-    they where nothing follows.
+    The ``leaders``, with which others are compared, come first, then the cheapest. A control case comes last, and
+    nothing waits for it: it tells the noise of what is there to be measured. Until :data:`MIN_ROUNDS` are done a case
+    takes part only if all rounds up to there fit in ``left_s`` with it: the others then get theirs. After that a round
+    of its own is enough, so that one too slow, or disturbed whenever it was launched, comes back as soon as there is
+    room. On a workload whose leaders do not fit nothing is launched, nor are they where nothing follows.
     """
     rounds = max(1, MIN_ROUNDS - round_)
     chosen: list[Case] = []

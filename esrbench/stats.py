@@ -60,12 +60,11 @@ class Estimate(Value, frozen=True, kw_only=True):
 def estimate(values: Sequence[float]) -> Estimate | None:
     """Estimate the centre of positive values and its interval.
 
-    Values are one a round; both are computed on logarithms. None without values.
-
-    From six rounds on: Hodges–Lehmann centre and signed-rank interval, which hold for any symmetric noise and bear a
-    disturbed launch (:mod:`esrbench.signed_rank`). Below, no interval reaches 95 % without an assumption: Student's t,
-    as if the logarithms were normal, and the median, which bears one disturbed launch of three and two of five. It
-    lies within that interval: a median is at most one standard deviation from the mean (Hotelling & Solomons 1932,
+    Values are one a round; both are computed on logarithms. None without values. From six rounds on: Hodges–Lehmann
+    centre and signed-rank interval, which hold for any symmetric noise and bear a disturbed launch
+    (:mod:`esrbench.signed_rank`). Below, no interval reaches 95 % without an assumption: Student's t, as if the
+    logarithms were normal, and the median, which bears one disturbed launch of three and two of five. It lies within
+    that interval: a median is at most one standard deviation from the mean (Hotelling & Solomons 1932,
     doi:10.1214/aoms/1177732911), and up to five rounds the interval reaches further. docs/measurement.md compares them.
     """
     if not values:

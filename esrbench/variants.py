@@ -20,10 +20,7 @@ class Variants:
     """
 
     def __init__(self, originals: Iterable[Floats], seed: int = 0) -> None:
-        """Take batches of ``(n, H, W, 3)`` float32 RGB in [0, 1].
-
-        The same seed makes the same variants.
-        """
+        """Take a seed and ``(n, H, W, 3)`` float32 batches in [0, 1]."""
         self._originals = tuple(originals)
         self._random = np.random.default_rng(seed)
         self.batches = tuple(original.copy() for original in self._originals)
@@ -38,10 +35,7 @@ class Variants:
         return tuple(self.new_batch(index) for index in range(len(self.batches)))
 
     def new_batch(self, index: int, tiles: int | None = None) -> Floats:
-        """Make a batch's first ``tiles`` new, and return them.
-
-        None means all.
-        """
+        """Make a batch's first ``tiles``, or all, new; return them."""
         batch = self.batches[index][:tiles]
         for original, tile in zip(self._originals[index], batch, strict=False):
             self._vary(original, tile)

@@ -11,10 +11,7 @@ and paragraph separators (https://www.unicode.org/reports/tr44/#General_Category
 
 
 def is_obeyed(sign: str) -> bool:
-    """Tell whether a terminal obeys a character instead of showing it.
-
-    Line ends and tabs do no harm.
-    """
+    """Tell whether a terminal obeys a character, line ends apart."""
     return unicodedata.category(sign) in _OBEYED and sign not in "\n\t"
 
 

@@ -154,10 +154,7 @@ def _is_beside(name: object, value: Any) -> bool:
 
 
 def _fallback(loaded: Mapping[Any, Any]) -> Network:
-    """Return the first dictionary with tensors, for a precise error.
-
-    Its names will say what is wrong with it.
-    """
+    """Return the first dictionary with tensors, for a precise error."""
     for keys, inner in _dictionaries(loaded):
         if any(hasattr(value, "shape") for value in inner.values()):
             return Network(keys, False, _under("", inner, ()))

@@ -59,10 +59,7 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 
 def main() -> None:
-    """Run the command line and exit.
-
-    Whatever happens becomes at most one message and an exit code.
-    """
+    """Run the command line; exit after at most one message."""
     from esrbench.cli import streams
 
     streams.open_them()

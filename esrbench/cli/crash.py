@@ -14,10 +14,7 @@ SOFTWARE = 70  # EX_SOFTWARE of sysexits.h: an internal error
 
 
 def line(error: BaseException) -> str:
-    """Describe ``error`` in one line and write its details.
-
-    The line names the file. This never fails itself.
-    """
+    """Describe ``error`` in one line, write its details; never fail."""
     words = " ".join(_text(error).split())[:300]
     path = _written(_details(error))
     kept = f"its details are in {path}" if path else "its details could not be written anywhere"

@@ -34,10 +34,8 @@ _descriptors: dict[int, _Descriptor] = {}
 def open_them() -> None:
     """Replace standard output and standard error by robust streams.
 
-    Streams that a test put there stay.
-
-    A standard stream that was closed is opened on the null device, for reading: else the next file that is opened
-    would get its number, and what is printed would land there.
+    Streams that a test put there stay. A standard stream that was closed is opened on the null device, for reading:
+    else the next file that is opened would get its number, and what is printed would land there.
     """
     for number in range(3):
         _occupy(number)

@@ -9,10 +9,13 @@ from esrbench.record import LaunchEnvironment, RunRecord
 def environment_notes(record: RunRecord) -> list[str]:
     """Name the variables asked for, and those dropped."""
     found = record.launch_environment or LaunchEnvironment()
-    notes = [f"Every launch except the reference's ran with {_assigned(found.asked)} (--env)."]
-    dropped = ", ".join(found.dropped)
-    notes += [f"Dropped from the environment of launches: {dropped}. --env NAME=VALUE sets one in every launch."]
-    return [note for note, said in zip(notes, (found.asked, found.dropped), strict=True) if said]
+    notes = []
+    if found.asked:
+        notes.append(f"Every launch except the reference's ran with {_assigned(found.asked)} (--env).")
+    if found.dropped:
+        dropped = ", ".join(found.dropped)
+        notes.append(f"Dropped from the environment of launches: {dropped}. --env NAME=VALUE sets one in every launch.")
+    return notes
 
 
 def passed_variables(record: RunRecord) -> str:

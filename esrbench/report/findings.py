@@ -53,10 +53,7 @@ def gaps(rows: Sequence[CaseSummary]) -> list[Gap]:
 
 
 def trust(run: Run) -> list[str]:
-    """List what limits the trust in every number.
-
-    Noise, the speeds that it blurs, and what disturbed the run.
-    """
+    """List what limits the trust in every number."""
     notes = [note for note in (_noise_floor(run), _wide_intervals(ranking(summarise(run)))) if note]
     return [*notes, *environment_notes(run.record), *thread_notes(run), *tuning_notes(run), *advice(run)]
 

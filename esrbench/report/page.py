@@ -136,10 +136,7 @@ def page(
 
 
 def _environment() -> Environment:
-    """Make a Jinja environment that escapes every text.
-
-    Control and bidirectional characters become visible.
-    """
+    """Make a Jinja environment that escapes text and control characters."""
     environment = Environment(
         loader=PackageLoader("esrbench.report"),
         autoescape=True,
@@ -201,10 +198,7 @@ def _section(run: Run, charts: Sequence[DrawnChart], frontier: DrawnFrontier | N
 
 
 def _marked_up(text: str, isolated: str) -> Markup:
-    """Convert a sentence to HTML; names in backticks become code.
-
-    Everything else is escaped.
-    """
+    """Convert a sentence to escaped HTML; backticks become code."""
     apart = str(escape(visible(isolated)))
     found = re.sub(r"`([^`]*)`", r"<code>\1</code>", str(escape(visible(text))))
     return Markup(found.replace(apart, f"<bdi>{apart}</bdi>", 1))

@@ -125,10 +125,7 @@ def _worst(output: Pixels, reference: Pixels) -> int | None:
 
 
 def _gain(worst: Sequence[int | None]) -> int:
-    """Return the largest gain at which no right picture saturates.
-
-    It is a power of two.
-    """
+    """Return the largest gain without saturation, a power of two."""
     largest = max((steps for steps in worst if steps is not None), default=0)
     gain = MAX_GAIN
     while gain > 1 and largest * gain > 255:

@@ -1,8 +1,7 @@
 """Follow the digest chain of a run.
 
-Each launch names the sha256 of the file before it, the end names the last one and the rest.
-
-It tells an accident or a careless edit, and where it lies. It is no signature: who rewrites every file can rewrite it.
+Each launch names the sha256 of the file before it, the end names the last one and the rest. It tells an accident or a
+careless edit, and where it lies. It is no signature: who rewrites every file can rewrite it.
 """
 
 import hashlib

@@ -1,7 +1,4 @@
-"""Find where a recorded run contradicts itself.
-
-Nothing is ranked, compared or continued from such a run.
-"""
+"""Find where a recorded run contradicts itself."""
 
 import collections
 import re

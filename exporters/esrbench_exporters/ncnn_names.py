@@ -15,9 +15,8 @@ GUESSED = 4
 def tools_name(name: str, scale: int) -> str:
     """Name a model so that tools read ``scale`` from it.
 
-    Its own name is kept where that will do; else the scale is added.
-
-    Where the name itself holds what is taken for another scale, as ``AnimeMix2_4x`` does, it is taken apart.
+    Its own name is kept where that will do; else the scale is added. Where the name itself holds what is taken for
+    another scale, as ``AnimeMix2_4x`` does, it is taken apart.
     """
     apart = re.sub(r"(?i)(?<=\d)(?=x)|(?<=x)(?=\d)", "_", name)
     marked = [f"{stem}-{mark}" for stem in (name, apart) for mark in (f"x{scale}", f"{scale}x")]
