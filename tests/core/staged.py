@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from recorded import environment, fidelity_of, placement_of, samples, workload
@@ -11,7 +12,7 @@ from esrbench import harness, store
 from esrbench.architecture import SRVGGNetSpec
 from esrbench.artifact import PYTORCH, Artifact, LocatedArtifact
 from esrbench.harness import Harness
-from esrbench.job import Outcome
+from esrbench.job import Job, Outcome
 from esrbench.launcher import Inputs, Trial
 from esrbench.plan import Plan, Refusal
 from esrbench.process import Ended
@@ -20,6 +21,7 @@ from esrbench.settings import Settings
 from esrbench.store import Run, RunWriter
 from esrbench.suite import Suite, WorkloadPlan
 from esrbench.target import REFERENCE, Precision, Target
+from esrbench.workload import PreparedWorkload
 
 Seconds = Callable[[Case, int], float]
 """How long a case's launch in a round takes; its passes take a tenth of that."""
@@ -38,6 +40,20 @@ ARTIFACT = LocatedArtifact(
         versions={},
     ),
 )
+
+
+def job_in(folder: Path, prepared: PreparedWorkload, target: Target, artifact: LocatedArtifact, **fields: Any) -> Job:
+    """Make a launch's job whose files lie in ``folder``, the workload's pixels among them."""
+    prepared.save(folder / "input.png")
+    return Job(
+        target=target,
+        artifact=artifact,
+        workload=prepared.record,
+        input_picture=str(folder / "input.png"),
+        reference=str(folder / "reference.npy"),
+        picture=str(folder / "picture.png"),
+        **{"makes_reference": False, "spawned_ns": 0, **fields},
+    )
 
 
 class Clock:

@@ -5,12 +5,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from staged import ARTIFACT
+from staged import ARTIFACT, job_in
 
 from esrbench import command_launch, command_process, images, workload
 from esrbench.command import Command
 from esrbench.command_target import LocatedCommand
-from esrbench.job import Job
 from esrbench.measure import LoopPlan
 from esrbench.record import Status
 from esrbench.runner import DeviceType
@@ -44,25 +43,20 @@ def launched(tmp_path, monkeypatch):
     """Launch a program that remembers by a key; returns the program too."""
     command = Command(name="mine", command="mine {input} {output}", border_px=4)
     prepared = workload.prepare(image="astronaut", crop=(80, 200, 24, 40), tile=24, halo=4, batch=1, threads=1, id="w")
-    prepared.save(tmp_path / "input.png")
     right = np.concatenate([batch.repeat(SCALE, 1).repeat(SCALE, 2) for batch in prepared.batches()])
     np.save(tmp_path / "reference.npy", right)
     (tmp_path / "program").touch()
-    job = Job(
-        target=command.target,
-        artifact=msgspec.structs.replace(ARTIFACT, folder=str(tmp_path)),
-        workload=prepared.record,
-        input_picture=str(tmp_path / "input.png"),
-        reference=str(tmp_path / "reference.npy"),
-        makes_reference=False,
-        picture=str(tmp_path / "picture.png"),
-        loop=LoopPlan(warmup_s=0, measure_s=2.0),
-        spawned_ns=0,
-    )
     located = LocatedCommand(
         command=command, program=str(tmp_path / "program"), device_name="a CPU", device_type=DeviceType.CPU
     )
-    job = msgspec.structs.replace(job, command=located)
+    job = job_in(
+        tmp_path,
+        prepared,
+        command.target,
+        msgspec.structs.replace(ARTIFACT, folder=str(tmp_path)),
+        loop=LoopPlan(warmup_s=0, measure_s=2.0),
+        command=located,
+    )
 
     def outcome(key, seed=0):
         clock = FakeClock()

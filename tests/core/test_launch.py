@@ -5,12 +5,12 @@ import time
 import msgspec
 import numpy as np
 import pytest
+from staged import ARTIFACT, job_in
 
 from esrbench import plugins, workload
 from esrbench.architecture import SRVGGNetSpec
-from esrbench.artifact import Artifact, LocatedArtifact, describe_file
+from esrbench.artifact import LocatedArtifact, describe_file
 from esrbench.errors import OutOfMemoryError, PlacementError
-from esrbench.job import Job
 from esrbench.launch import _check_placement, launch
 from esrbench.launcher import ONE_PASS
 from esrbench.measure import LoopPlan
@@ -55,33 +55,15 @@ CPU = Target("fake@cpu:fp32")
 def job(tmp_path):
     """A job for the fake, its reference drawn."""
     prepared = workload.prepare(image="astronaut", crop=(80, 200, 24, 40), tile=24, halo=4, batch=1, threads=1, id="w")
-    prepared.save(tmp_path / "input.png")
     spec = SRVGGNetSpec(convs=1, features=4)
     output = np.concatenate([batch.repeat(spec.scale, 1).repeat(spec.scale, 2) for batch in prepared.batches()])
     np.save(tmp_path / "reference.npy", output)
     (tmp_path / "fake.txt").write_text(str(spec.scale))
-    artifact = Artifact(
-        model="fake",
-        format=FAKE,
-        precision=Precision.FP32,
-        spec=spec,
-        weights_sha256="0",
-        files=(describe_file(tmp_path / "fake.txt"),),
-        exporter="fake",
-        options={},
-        versions={},
+    files = (describe_file(tmp_path / "fake.txt"),)
+    artifact = LocatedArtifact(
+        folder=str(tmp_path), artifact=msgspec.structs.replace(ARTIFACT.artifact, format=FAKE, files=files)
     )
-    return Job(
-        target=CPU,
-        artifact=LocatedArtifact(folder=str(tmp_path), artifact=artifact),
-        workload=prepared.record,
-        input_picture=str(tmp_path / "input.png"),
-        reference=str(tmp_path / "reference.npy"),
-        makes_reference=False,
-        picture=str(tmp_path / "picture.png"),
-        loop=LoopPlan(warmup_s=0.01, measure_s=0.0),
-        spawned_ns=0,
-    )
+    return job_in(tmp_path, prepared, CPU, artifact, loop=LoopPlan(warmup_s=0.01, measure_s=0.0))
 
 
 @pytest.fixture

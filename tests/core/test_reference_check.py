@@ -2,25 +2,26 @@
 
 import time
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from recorded import TORCH, write_run
 from recorded import launch as launched
 from recorded import workload as workload_record
-from staged import ARTIFACT
+from staged import ARTIFACT, job_in
 
 from esrbench import launch, plugins, reference_check, workload
 from esrbench.architecture import RRDBNetSpec
-from esrbench.artifact import PYTORCH, Artifact, LocatedArtifact, describe_file
-from esrbench.job import Job, Outcome
+from esrbench.artifact import LocatedArtifact, describe_file
+from esrbench.job import Outcome
 from esrbench.launcher import ONE_PASS, Inputs, Launcher
 from esrbench.process import Ended
 from esrbench.record import Case, ReferenceCheck, Status
 from esrbench.report.page import page
 from esrbench.runner import LoadOptions
 from esrbench.store import RunWriter
-from esrbench.target import REFERENCE, Precision
+from esrbench.target import REFERENCE
 
 SPEC = RRDBNetSpec(blocks=1, features=16, growth=8, scale=2)
 
@@ -32,19 +33,9 @@ def artifact(tmp_path):
     shapes = SPEC.parameter_shapes()
     weights = {name: torch.randn(shape, generator=generator) * 0.1 for name, shape in shapes.items()}
     torch.save({"params_ema": weights}, tmp_path / "net.pth")
+    files = (describe_file(tmp_path / "net.pth"),)
     return LocatedArtifact(
-        folder=str(tmp_path),
-        artifact=Artifact(
-            model="net",
-            format=PYTORCH,
-            precision=Precision.FP32,
-            spec=SPEC,
-            weights_sha256="0",
-            files=(describe_file(tmp_path / "net.pth"),),
-            exporter="pytorch",
-            options={},
-            versions={},
-        ),
+        folder=str(tmp_path), artifact=msgspec.structs.replace(ARTIFACT.artifact, spec=SPEC, files=files)
     )
 
 
@@ -53,18 +44,16 @@ def job(artifact, tmp_path):
     prepared = workload.prepare(
         image="astronaut", crop=(80, 200, 31, 31), tile=30, halo=4, batch=1, threads=1, id="w", multiple=2
     )
-    prepared.save(tmp_path / "input.png")
-    return Job(
-        target=REFERENCE,
-        artifact=artifact,
-        workload=prepared.record,
-        input_picture=str(tmp_path / "input.png"),
-        reference=str(tmp_path / "reference.npy"),
+    now_ns = time.perf_counter_ns()
+    return job_in(
+        tmp_path,
+        prepared,
+        REFERENCE,
+        artifact,
         makes_reference=True,
         checks_reference=True,
-        picture=str(tmp_path / "picture.png"),
         loop=ONE_PASS,
-        spawned_ns=time.perf_counter_ns(),
+        spawned_ns=now_ns,
     )
 
 
