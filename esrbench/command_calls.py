@@ -15,7 +15,7 @@ from esrbench.command_target import LocatedCommand
 from esrbench.errors import CommandError, ImageError, OutputError
 from esrbench.images import Pixels
 from esrbench.job import Job
-from esrbench.measure import Clock
+from esrbench.passes import Clock
 
 MODELS_FOLDER = "models"
 

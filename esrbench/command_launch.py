@@ -22,8 +22,9 @@ from esrbench.errors import CommandError, OutputError
 from esrbench.exhaustion import MemoryWatch
 from esrbench.images import Picture, Pixels
 from esrbench.job import Job, Outcome
-from esrbench.measure import Clock, LoopPlan
+from esrbench.measure import LoopPlan
 from esrbench.meters.thread_times import children_cpu_s
+from esrbench.passes import Clock
 from esrbench.record import Repeats, Samples, Status, ThreadsAtWork
 from esrbench.runner import Placement
 from esrbench.tree_memory import TreeMemory

@@ -15,8 +15,10 @@ from esrbench import clocks, command_launch, fidelity, images, memory, plugins, 
 from esrbench.device_memory import DeviceMemoryMeter
 from esrbench.errors import EsrbenchError, OutOfMemoryError, OutputError, PlacementError
 from esrbench.job import Job, Outcome
-from esrbench.measure import REASON_LENGTH, Clock, meet_new_shape, timed_loop, warm_up
+from esrbench.measure import timed_loop, warm_up
 from esrbench.meters.thread_times import ThreadMeter
+from esrbench.new_shape import REASON_LENGTH, meet_new_shape
+from esrbench.passes import Clock
 from esrbench.power import EnergyMeter
 from esrbench.record import Memory, Samples, Status
 from esrbench.runner import DeviceType, LoadOptions, Placement, Session, Tiles

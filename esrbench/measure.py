@@ -2,7 +2,6 @@
 
 import gc
 import statistics
-import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,10 @@ import msgspec
 
 from esrbench import passes, repeats
 from esrbench.codec import Value
-from esrbench.record import NewShape, Repeats, Warmup
+from esrbench.passes import Clock, timed
+from esrbench.record import Repeats, Warmup
 from esrbench.runner import Session, Tiles
 from esrbench.variants import Variants
-
-Clock = Callable[[], int]
-"""Nanoseconds from an arbitrary start, never backwards: ``time.perf_counter_ns``, or a scripted one in tests."""
 
 STEADY_VARIATION = 0.02
 STEADY_TILES = 10
@@ -35,8 +32,6 @@ MAX_WARMUP_RUNS = 200
 
 STREAMED_BATCHES = 4
 """That a stream of a session's own is warmed up with: one more than torch's has under way."""
-
-REASON_LENGTH = 120
 
 
 class LoopPlan(Value, frozen=True, kw_only=True):
@@ -80,7 +75,7 @@ def warm_up(
         times: list[int] = []
         while len(times) < at_least or (spent_ns < limit_ns and len(times) < MAX_WARMUP_RUNS and not is_steady(times)):
             renew()
-            times.append(_timed(run, clock))
+            times.append(timed(run, clock))
             spent_ns += times[-1]
         return tuple(times)
 
@@ -181,46 +176,6 @@ def _owned(drawn: list[Tiles]) -> tuple[Tiles, ...]:
     return tuple(drawn.pop().copy() for _ in range(len(drawn)))
 
 
-def meet_new_shape(
-    session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
-) -> NewShape:
-    """Time a tile of half the side twice, on new pixels.
-
-    For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
-    the network's ``unshuffle``, ``tile_ns`` the times of single tiles, from which it is told what the new shape takes.
-    """
-    tile = tiles.batches[0][:1]
-    smaller = _half(tile, multiple)
-    side_px = smaller.shape[1]
-    if side_px == tile.shape[1]:
-        return NewShape(reason=f"the model takes no smaller tile than {side_px} px")
-    expected_s = min(tile_ns) / 1e9 * smaller.size / tile.size
-    if expected_s > plan.warmup_s:
-        reason = f"a tile of {side_px} px would take longer than the {plan.warmup_s:g} s of the warm-up"
-        return NewShape(side_px=side_px, reason=reason)
-    try:
-        first_ns, again_ns = (
-            _timed(partial(session.run, _half(tiles.new_batch(0, 1), multiple)), clock) for _ in range(2)
-        )
-    except Exception as error:  # whatever a runtime raises at a shape that it was not loaded for
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return NewShape(
-            side_px=side_px, reason=f"refused: {textwrap.shorten(lines[0], REASON_LENGTH, placeholder=' …')}"
-        )
-    return NewShape(side_px=side_px, first_ns=first_ns, again_ns=again_ns)
-
-
-def _half(tile: Tiles, multiple: int) -> Tiles:
-    side = -(-tile.shape[1] // (2 * multiple)) * multiple
-    return tile[:, :side, :side].copy()
-
-
-def _timed(run: Callable[[], object], clock: Clock) -> int:
-    start = clock()
-    run()
-    return clock() - start
-
-
 def _pass(session: Session, batches: Sequence[Tiles], clock: Clock) -> tuple[list[int], list[Tiles]]:
     steps: list[int] = []
     output: list[Tiles] = []
@@ -245,7 +200,7 @@ def _single_tiles(session: Session, tiles: Variants, clock: Clock, limit_ns: int
     begin = clock()
     for _ in range(at_most):
         for index in range(len(tiles.batches)):
-            times.append(_timed(partial(session.run, tiles.new_batch(index, 1)), clock))
+            times.append(timed(partial(session.run, tiles.new_batch(index, 1)), clock))
         if clock() - begin >= limit_ns:
             break
     return times

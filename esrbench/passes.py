@@ -2,8 +2,11 @@
 
 from collections.abc import Callable, Iterator
 
+Clock = Callable[[], int]
+"""Nanoseconds from an arbitrary start, never backwards: ``time.perf_counter_ns``, or a scripted one in tests."""
 
-def until(limit_ns: int, most: int, clock: Callable[[], int], chosen: int) -> Iterator[bool]:
+
+def until(limit_ns: int, most: int, clock: Clock, chosen: int) -> Iterator[bool]:
     """Yield for each pass whether it takes the original pixels.
 
     Exactly one does. It is pass ``chosen``, from 0, or before that the one that is likely to be the last, as the pass
@@ -29,3 +32,10 @@ def expected(limit_ns: int, most: int, pass_ns: float) -> int:
     At least one; 0 means that the time is not known, and gives one.
     """
     return max(1, min(most, int(limit_ns / pass_ns))) if pass_ns else 1
+
+
+def timed(run: Callable[[], object], clock: Clock) -> int:
+    """Return the nanoseconds of a run."""
+    start = clock()
+    run()
+    return clock() - start

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from esrbench.passes import Clock, timed
 from esrbench.record import Repeats
 from esrbench.runner import Session
 from esrbench.variants import Variants
@@ -24,21 +25,19 @@ four rounds of the fastest of several repeats blamed torch for it (24 ms and 52 
 FACTOR = 2
 """Of the times. An honest repeat takes as long as a new run; one from memory is a copy, a hundred times faster."""
 
-Clock = Callable[[], int]
-
 
 def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[int], loop_ns: int) -> Repeats:
     """Repeat the last pass, or its last batch where slow."""
     new_ns = min(image_ns)
     batches = tiles.batches if new_ns < loop_ns * SHARE_OF_THE_LOOP else tiles.batches[-1:]
     count = sum(map(len, batches))
-    run = partial(_timed, lambda: deque(session.stream(batches), maxlen=0), clock)
+    run = partial(timed, lambda: deque(session.stream(batches), maxlen=0), clock)
     return check(run, tiles.new, tiles=count, new_ns=new_ns * count // tiles.tiles)
 
 
 def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int]) -> Repeats:
     """Repeat the last single tile."""
-    run = partial(_timed, partial(session.run, tiles.batches[-1][:1]), clock)
+    run = partial(timed, partial(session.run, tiles.batches[-1][:1]), clock)
     return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns))
 
 
@@ -73,9 +72,3 @@ def reason(checks: Sequence[Repeats]) -> str | None:
 
 def _is_memory(new_ns: int, repeated_ns: Sequence[int]) -> bool:
     return bool(repeated_ns) and FACTOR * max(repeated_ns) < new_ns
-
-
-def _timed(run: Callable[[], object], clock: Clock) -> int:
-    begin_ns = clock()
-    run()
-    return clock() - begin_ns

@@ -8,6 +8,7 @@ import pytest
 
 from esrbench import measure
 from esrbench.measure import LoopPlan, timed_loop
+from esrbench.new_shape import meet_new_shape
 from esrbench.record import Warmup
 from esrbench.runner import Placement, Session, Tiles
 from esrbench.variants import Variants
@@ -112,9 +113,7 @@ class Fixed(Scripted):
 
 
 def new_shape(session, multiple=1, tile_ms=100, plan=LONG):
-    return measure.meet_new_shape(
-        session, Variants([tiles()]), plan, session.clock, multiple=multiple, tile_ns=[tile_ms * MS]
-    )
+    return meet_new_shape(session, Variants([tiles()]), plan, session.clock, multiple=multiple, tile_ns=[tile_ms * MS])
 
 
 def test_a_new_shape_is_timed_twice_at_half_the_side():
@@ -193,7 +192,7 @@ def test_whatever_a_session_runs_before_the_repeats_it_has_not_run_before(batch)
     tiles, plan = Variants([photo(batch)] * 2), LoopPlan(warmup_s=0.2, measure_s=0.2, repeats=False)
     warmups = measure.warm_up(session, tiles, plan, session.clock, first_tile_ns=0)
     timed_loop(session, tiles, plan, session.clock, warmups=warmups)
-    measure.meet_new_shape(session, tiles, plan, session.clock, multiple=1, tile_ns=[MS])
+    meet_new_shape(session, tiles, plan, session.clock, multiple=1, tile_ns=[MS])
     seen = [tile.tobytes() for each in session.seen for tile in each]
     assert len(seen) > 20
     assert len(seen) - len(set(seen)) == batch  # the second batch is the first once more in the pass of the originals
