@@ -264,7 +264,7 @@ def _disagreement(launches: Sequence[LaunchRecord], case: Case) -> dict[str, str
 
 
 def _with_costs(row: CaseSummary, launches: Sequence[LaunchRecord], judged: Sequence[LaunchRecord]) -> CaseSummary:
-    """Add the peaks of all launches and the times of ``judged``."""
+    """Add peaks of all launches and times of ``judged``."""
     samples = _samples(judged)
     shapes = [sample.new_shape for sample in samples if sample.new_shape]
     memories = [launch.memory for launch in launches if launch.memory]

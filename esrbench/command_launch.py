@@ -148,7 +148,7 @@ def _timed(calls: Calls, pictures: Pictures, plan: LoopPlan, watched_ns: int) ->
 
 
 def _repeated(calls: Calls, pictures: Pictures, image_ns: Sequence[int]) -> Repeats:
-    """Call again on the last picture, to detect answers from memory."""
+    """Call again on the last picture to detect remembered answers."""
     return repeats.check(
         lambda: calls.draw(pictures.file, pictures.shape)[0],
         pictures.new,

@@ -16,7 +16,7 @@ class Pictures:
     """Write the next picture to ``file``, before a call begins."""
 
     def __init__(self, pixels: Pixels, folder: Path, seed: int) -> None:
-        """Take the workload's ``(H, W, 3)`` pixels and a temporary folder."""
+        """Take the workload's ``(H, W, 3)`` pixels and a folder."""
         self.file = folder / "picture.png"
         self.shape = pixels.shape[:2]
         self._pixels = pixels

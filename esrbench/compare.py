@@ -131,7 +131,7 @@ def _level(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
 
 
 def _is_level(run: Run, row: CaseSummary, best: CaseSummary) -> bool:
-    """Tell whether ``row``, where known, may be as fast as ``best``."""
+    """Tell whether ``row`` is known to rival ``best``."""
     ratio = None if row.is_reference else _paired(run, row, best)
     return ratio is not None and ratio.is_known and ratio.low is not None and ratio.low <= 1
 

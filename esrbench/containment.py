@@ -26,7 +26,7 @@ def contained() -> Iterator[None]:
 
 
 def _described(error: BaseException) -> str:
-    """Describe an error by its type and first line."""
+    """Describe an error, whose text may fail, in one line."""
     try:
         text = str(error)
     except Exception:  # its class may be the plug-in's

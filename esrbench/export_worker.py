@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def carry_out(job: ExportJob) -> ExportAnswer:
-    """Read the checkpoint and export it, unless that was done before.
+    """Read the checkpoint; export it unless that was done before.
 
     Raises:
         CheckpointError: the weights cannot be read.

@@ -41,7 +41,7 @@ def measure(model: Model, photos: Floats) -> HalfRange:
 
 
 def check(found: HalfRange, name: str) -> None:
-    """Refuse a network that fp16 cannot hold; ``name`` is the file's.
+    """Refuse a network that fp16 cannot hold; ``name`` its file.
 
     Raises:
         ExportError: it overflows, or rounding to fp16 draws another picture.

@@ -146,7 +146,7 @@ def _judged(job: Job, prepared: PreparedWorkload, outcome: Outcome, output: npt.
 
 
 def _checked(job: Job, session: Session, tile: Tiles, outcome: Outcome) -> Outcome:
-    """Compare the reference with float64; fail where it is not fp32."""
+    """Compare the reference with float64; fail below fp32 precision."""
     found = reference_check.check(session, job.artifact, tile)
     checked = msgspec.structs.replace(outcome, reference_check=found)
     if (reason := reference_check.failure(found)) is None:

@@ -163,7 +163,7 @@ class Launcher:
         return record
 
     def _attempt(self, job: Job, log: Path, timeout_s: float) -> tuple[Outcome, Ended, KeyboardInterrupt | None]:
-        """Run a job; return also the Ctrl-C that came after its measurement."""
+        """Run a job; return also a Ctrl-C after its measurement."""
         try:
             return *self._run(job, log, timeout_s), None
         except KeyboardInterrupt as error:

@@ -49,7 +49,7 @@ class LoopPlan(Value, frozen=True, kw_only=True):
 
 
 class TimedLoop(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold the loop's times and the output of the original tiles."""
+    """Hold the loop's times and the original tiles' output."""
 
     tile_ns: tuple[int, ...]
     image_ns: tuple[int, ...]
@@ -145,7 +145,7 @@ def timed_loop(
 def _passes(
     session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, expected: int
 ) -> tuple[list[int], list[int], tuple[Tiles, ...]]:
-    """Return the times of all steps and passes, and the output of the original tiles."""
+    """Return step times, pass times and the original tiles' output."""
     tile_ns: list[int] = []
     image_ns: list[int] = []
     output: tuple[Tiles, ...] = ()

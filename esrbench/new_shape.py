@@ -1,4 +1,4 @@
-"""Time the first tiles of a shape that a warm session has not met."""
+"""Time a shape that a warm session has not met."""
 
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ REASON_LENGTH = 120
 def meet_new_shape(
     session: Session, tiles: Variants, plan: LoopPlan, clock: Clock, *, multiple: int, tile_ns: Sequence[int]
 ) -> NewShape:
-    """Time a tile of half the side twice, on new pixels.
+    """Time two new tiles of half the side.
 
     For the end of a launch: a runtime that compiles for it, or refuses it, disturbs nothing then. ``multiple`` is
     the network's ``unshuffle``, ``tile_ns`` the times of single tiles, from which it is told what the new shape takes.

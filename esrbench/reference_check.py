@@ -23,7 +23,7 @@ torch's fp32 lies 136.9 dB from it at 16², 137.4 at 24², 136.5 at 48² (measur
 
 
 def check(session: Session, artifact: LocatedArtifact, tile: Tiles) -> ReferenceCheck:
-    """Draw the middle of ``tile``, ``(1, H, W, 3)``, both ways."""
+    """Compare both drawings of the middle of ``(1, H, W, 3)``."""
     begin_s = time.perf_counter()
     crop = _middle(tile, artifact.artifact.spec.unshuffle)
     difference = session.run(crop).astype(np.float64) - evaluated(artifact, crop)
@@ -35,7 +35,7 @@ def check(session: Session, artifact: LocatedArtifact, tile: Tiles) -> Reference
 
 
 def failure(found: ReferenceCheck) -> str | None:
-    """Explain why the reference is not fp32; None where it is."""
+    """Explain why the reference is not fp32, or return None."""
     needed_db, db = fidelity.gate_db(Precision.FP32), fidelity.psnr_db(found.mse)
     if db >= needed_db:
         return None
@@ -68,7 +68,7 @@ def evaluated(artifact: LocatedArtifact, tile: Tiles) -> npt.NDArray[np.float64]
 
 
 def _middle(tile: Tiles, multiple: int) -> Tiles:
-    """Cut the middle, at most :data:`SIDE_PX`, a multiple the network takes."""
+    """Cut the middle to a side that the network takes."""
     side = max(multiple, min(SIDE_PX, *tile.shape[1:3]) // multiple * multiple)
     top, left = ((length - side) // 2 for length in tile.shape[1:3])
     return tile[:, top : top + side, left : left + side].copy()

@@ -70,7 +70,7 @@ def wide(launches: Sequence[LaunchRecord], cases: Iterable[Case], reference: Tar
 
 
 def known_by(launches: Sequence[LaunchRecord], case: Case, reference: Target) -> Estimate | None:
-    """Return the estimate that decides how precisely a case is known.
+    """Return the estimate that tells how precisely a case is known.
 
     It is the ratio to the reference, or else the level.
     """

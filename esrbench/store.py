@@ -124,7 +124,7 @@ class RunWriter:
         return self.pictures / f"input.{workload}.png"
 
     def launch(self, record: LaunchRecord) -> None:
-        """Write a launch's record to disk, chained to the one before."""
+        """Write a launch's record to disk, chained to the previous one."""
         chained = msgspec.structs.replace(record, previous_sha256=self._last_sha256(record.sequence))
         write_once(self.folder / launch_name(record.sequence), recorded.encoded(chained))
 

@@ -20,7 +20,7 @@ class Variants:
     """
 
     def __init__(self, originals: Iterable[Floats], seed: int = 0) -> None:
-        """Take a seed and ``(n, H, W, 3)`` float32 batches in [0, 1]."""
+        """Take float32 batches ``(n, H, W, 3)`` in [0, 1]."""
         self._originals = tuple(originals)
         self._random = np.random.default_rng(seed)
         self.batches = tuple(original.copy() for original in self._originals)

@@ -16,7 +16,7 @@ def is_obeyed(sign: str) -> bool:
 
 
 def visible(text: str) -> str:
-    """Replace control characters by signs: ESC by ``␛``, others by ``�``.
+    """Replace control characters by visible signs: ESC by ``␛``.
 
     What comes from a record, a file or a runtime passes here before a person reads it: escape sequences (ECMA-48) set
     titles and clipboards, bidirectional marks reorder what is read (CVE-2021-42574).

@@ -1,4 +1,4 @@
-"""Describe what a checkpoint file holds, before its network is known."""
+"""Describe the content of a checkpoint, before its network is known."""
 
 import stat
 from collections.abc import Mapping

@@ -58,7 +58,7 @@ def read(path: Path) -> Contents:
 
 
 def of_network(loaded: object, path: Path) -> Contents:
-    """Return the network to use of all that a file holds.
+    """Return the one network to use from a file.
 
     Raises:
         CheckpointError: there is none, or one of its tensors is none.
@@ -112,7 +112,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_count(path: Path) -> None:
-    """Refuse an archive of too many entries, before reading its directory."""
+    """Refuse too many entries, before the archive's directory is read."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         found = -1
         for _ in range(MOST_ENTRIES + 1):

@@ -1,4 +1,4 @@
-"""Provide every command's console, which sends no control characters of records."""
+"""Provide the console of every command, safe for foreign text."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Write the page's own CSS rules and its content security policy."""
+"""Write the page's CSS rules and content security policy."""
 
 import base64
 import hashlib

@@ -91,7 +91,7 @@ def of_tuning(tuned: TuningRecord) -> Iterator[str]:
 
 
 def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:
-    """Check that each sequence and each round of a case is unique."""
+    """Check that sequences and rounds of a case are unique."""
     found = collections.Counter(launch.sequence for launch in launches)
     yield from (f"launch {sequence} is missing" for sequence in range(max(found, default=-1)) if sequence not in found)
     yield from (f"launch {sequence} is there {count} times" for sequence, count in found.items() if count > 1)

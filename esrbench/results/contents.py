@@ -119,7 +119,7 @@ def others(folder: Path) -> dict[str, str]:
 
 
 def launch_name(sequence: int) -> str:
-    """Return the file name of a launch, in its run's folder."""
+    """Return a launch's file name, in its run's folder."""
     return f"{LAUNCHES}/{sequence:04d}.json"
 
 

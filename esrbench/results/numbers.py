@@ -12,7 +12,7 @@ _SIGNED = frozenset({"exit_code", "ssim", "temperature_c", "seed"})
 
 
 def absurd(value: msgspec.Struct) -> Iterator[str]:
-    """Name each impossible number in ``value``: ``cold_ns is -5, below 0``.
+    """Name each impossible number in ``value``: ``cold_ns is 0``.
 
     Times in nanoseconds are above 0: nothing that is measured takes no time.
     """

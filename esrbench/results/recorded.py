@@ -1,4 +1,4 @@
-"""Read one file of a run's folder, of any schema version."""
+"""Read one file of a run, of any schema version."""
 
 import re
 from pathlib import Path
@@ -31,7 +31,7 @@ class Recorded(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class _Versioned(msgspec.Struct):
-    """Hold the one field that every version of every file has."""
+    """Hold the field that every version of every file has."""
 
     schema_version: int
 
@@ -90,7 +90,7 @@ def digest_of(folder: Path, name: str, most_bytes: int = MOST_BYTES) -> str:
 
 
 def encoded(record: R) -> bytes:
-    """Encode a record, and check that it can be read back.
+    """Encode a record; check that it can be read back.
 
     Raises:
         RecordError: it holds what its schema does not allow, such as a NaN.

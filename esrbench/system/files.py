@@ -1,4 +1,4 @@
-"""Read regular files of bounded size that may come from anybody."""
+"""Read regular files of bounded size, whoever made them."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ _MOST_ENTRIES = 100_000
 
 
 def read(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a regular file of at most ``most_bytes``.
+    """Read a regular file of at most ``most_bytes``.
 
     Raises:
         OSError: it is none, or a link, or larger, or cannot be read; ``strerror`` says which, in words.
