@@ -34,7 +34,7 @@ def fake(scripted):
         (["--tile", "16", "--halo", "8"], "halo"),
         (["--tile", "-4"], "tile"),
         (["--batch", "0"], "batch"),
-        (["--threads", "0"], "--threads 0"),
+        (["--threads", "0"], "--threads = 0 was asked for"),
         (["--budget", "-5s"], "budget"),
         (["--budget", "1s"], "budget_s = 1.0 was asked for"),
         (["--budget", "soon"], "not a duration"),
