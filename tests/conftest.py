@@ -1,7 +1,7 @@
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 
 from esrbench.architecture import NetworkSpec
 from esrbench.checkpoints.identify import digest
+from esrbench.cli import ending
 from esrbench.exporter import Model
 
 RandomModel = Callable[..., Model]
@@ -18,6 +19,16 @@ def pytest_configure() -> None:
     """Let processes that tests start be interrupted: a shell without job control has its background jobs ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Take back what a command that ran in this process made of signals, else SIGTERM would fail one test and go on."""
+    before = {name: signal.getsignal(getattr(signal, name)) for name in ending.ASKING if hasattr(signal, name)}
+    yield
+    for name, handler in before.items():
+        if signal.getsignal(getattr(signal, name)) is not handler:
+            signal.signal(getattr(signal, name), handler)
 
 
 @pytest.fixture(scope="session")
