@@ -4,6 +4,7 @@ Each command has a module here whose imports at the top are light; what is heavy
 that ``--help`` answers at once.
 """
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from esrbench.cli.output import say
 from esrbench.errors import EsrbenchError, UnavailableError, UsageError
 
 OUTPUT_LOST = 74  # EX_IOERR of sysexits.h
+_OF_A_PATH = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}
+"""What ``Path.exists()`` and its like raise of a path that somebody gave."""
+
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
@@ -37,6 +41,8 @@ class _Commands(TyperGroup):
         except (OSError, EOFError) as error:
             if str(error.args[-1:]).startswith("('No usable temporary directory"):  # as tempfile words it
                 raise UsageError("no folder for temporary files can be written; set TMPDIR to one that can") from error
+            if isinstance(error, OSError) and error.errno in _OF_A_PATH and error.filename is not None:
+                raise UsageError(f"{str(error.filename)[:200]} cannot be used: {error.strerror}") from error
             raise _Unforeseen(error) from error
 
 

@@ -1,6 +1,7 @@
 """Find where a recorded run contradicts itself."""
 
 import collections
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,8 +9,10 @@ from datetime import datetime
 from esrbench import fidelity, picture_fidelity, repeats, tiling
 from esrbench.errors import TilingError
 from esrbench.record import Case, LaunchRecord, RunRecord, Samples, Status, TuningRecord, Workload, title
+from esrbench.results.likenesses import impossible
 from esrbench.results.numbers import absurd
-from esrbench.suite import LARGEST_TILE_PX, MOST_ROUNDS, MOST_THREADS, MOST_TILES
+from esrbench.suite import LARGEST_TILE_PX, MOST_ROUNDS, MOST_THREADS, MOST_TILES, Suite
+from esrbench.target import REFERENCE, Precision
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 """Of a workload: files are named after it, so that it holds nothing that a path could be made of."""
@@ -18,6 +21,8 @@ _LARGEST_SIDE_PX = 1 << 20
 _MOST_PX = 1 << 30
 """Of a picture that is drawn: a thousand million."""
 
+
+_SHOWN = 8  # missing launches: a sequence may be any number
 
 _SHORTEST_NS = 1000
 """Of a timed tile or pass, from host to host: a call into a runtime alone takes longer than a microsecond."""
@@ -41,17 +46,31 @@ def contradictions(record: RunRecord, launches: Sequence[LaunchRecord]) -> Itera
 def _of_plan(record: RunRecord) -> Iterator[str]:
     yield from absurd(record)
     yield from _untimed("created_at", record.created_at)
+    if record.reference != REFERENCE:
+        yield f"its reference is {record.reference}, the one that draws is {REFERENCE}"
+    if sum(case.control for case in record.cases) > 1:
+        yield "it has more than one control"
     known = collections.Counter(workload.id for workload in record.workloads)
     yield from (f"workload {id_!r} is there {count} times" for id_, count in known.items() if count > 1)
     yield from (f"case {_named(case)} is there twice" for case, n in collections.Counter(record.cases).items() if n > 1)
     if not known:
         yield "it has no workload"
+    most_batches = _most_batches(record.settings)
     for workload in record.workloads:
+        if workload.tiles * (workload.copies - 1) >= workload.batch * most_batches:
+            yield f"workload {workload.id!r}: a pass draws {workload.copies} copies, more than fill its batches"
         found_of = _of_workload(workload, record.model.spec.unshuffle, record.model.spec.scale)
         yield from (f"workload {workload.id!r}: {found}" for found in found_of)
     for case in record.cases:
         if case.workload not in known:
             yield f"case {_named(case)} is on a workload that the run does not have"
+
+
+def _most_batches(settings: Suite | None) -> int:
+    """In a pass of any workload, where that is recorded."""
+    if settings is None:
+        return MOST_TILES
+    return max(plan.min_batches for plan in (*settings.workloads, settings.sweep) if plan is not None)
 
 
 def _of_workload(workload: Workload, multiple: int, scale: int) -> Iterator[str]:
@@ -93,7 +112,9 @@ def of_tuning(tuned: TuningRecord) -> Iterator[str]:
 def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:
     """Check that sequences and rounds of a case are unique."""
     found = collections.Counter(launch.sequence for launch in launches)
-    yield from (f"launch {sequence} is missing" for sequence in range(max(found, default=-1)) if sequence not in found)
+    missing = (number for number in itertools.count() if number not in found)  # the first ones tell
+    absent = itertools.takewhile(lambda number: number < max(found, default=0), itertools.islice(missing, _SHOWN))
+    yield from (f"launch {sequence} is missing" for sequence in absent)
     yield from (f"launch {sequence} is there {count} times" for sequence, count in found.items() if count > 1)
     rounds = collections.Counter((launch.case, launch.round) for launch in launches)
     for (case, round_), count in rounds.items():
@@ -104,7 +125,10 @@ def _of_order(launches: Sequence[LaunchRecord]) -> Iterator[str]:
 def _of_launch(
     launch: LaunchRecord, cases: frozenset[Case], workloads: Mapping[str, Workload], rounds: int, scale: int
 ) -> Iterator[str]:
-    yield from absurd(launch)
+    beyond = list(absurd(launch))
+    yield from beyond
+    if beyond:
+        return  # what follows calculates with its numbers
     yield from _untimed("started_at", launch.started_at)
     if launch.case not in cases:
         yield "its case is none of the run's"
@@ -116,9 +140,10 @@ def _of_launch(
         yield from _of_samples(launch.samples, launch.wall_ns)
     workload = workloads.get(launch.case.workload)
     if launch.fidelity is not None and workload is not None:
-        y, x = launch.fidelity.worst_yx
-        if y >= workload.height_px * scale or x >= workload.width_px * scale:
-            yield f"its worst pixel, at {y}, {x}, lies outside of its picture"
+        yield from impossible(launch.fidelity, workload, scale)
+    at_work = launch.threads_at_work
+    if at_work is not None and launch.wall_ns is not None and at_work.wall_s * 1e9 > launch.wall_ns:
+        yield f"it worked for {at_work.wall_s:g} s, but took {launch.wall_ns / 1e9:g} s in all"
 
 
 def _of_success(launch: LaunchRecord) -> Iterator[str]:
@@ -132,6 +157,9 @@ def _of_success(launch: LaunchRecord) -> Iterator[str]:
     remembered = repeats.reason(launch.samples.repeats or ()) if launch.samples else None
     if remembered is not None:
         yield f"it ended ok, but {remembered}"
+    checked = launch.reference_check
+    if checked is not None and fidelity.psnr_db(checked.mse) < fidelity.gate_db(Precision.FP32):
+        yield f"it ended ok, but its reference computed in less than fp32: {fidelity.psnr_db(checked.mse):.1f} dB"
     if launch.exit_code is None or (launch.exit_code != 0 and not _failed_late(launch.samples)):
         yield f"it ended ok with exit code {launch.exit_code}"
     if launch.fidelity is None:
@@ -159,6 +187,9 @@ def _of_samples(samples: Samples, wall_ns: int | None) -> Iterator[str]:
             yield f"{name} has a time of {min(times_ns)} ns; no call is that short"
     # A pass through one tile is a tile's time too: the two lists are of the same seconds.
     timed_ns = max(sum(samples.tile_ns), sum(samples.image_ns), samples.cold_ns or 0)
+    began_ns = (samples.load_ns or 0) + (samples.first_tile_ns or 0)
+    if samples.cold_ns is not None and began_ns > samples.cold_ns:
+        yield f"its first tile was back after {samples.cold_ns / 1e9:g} s, but took {began_ns / 1e9:g} s"
     if wall_ns is not None and timed_ns > wall_ns:
         yield f"it timed {timed_ns / 1e9:g} s, but took {wall_ns / 1e9:g} s in all"
 

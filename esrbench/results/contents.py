@@ -167,6 +167,8 @@ def _misnamed(found: Contents) -> Iterator[str]:
     for resumed in found.resumptions:
         if resumed.name != f"resumed.{resumed.record.sequence:04d}.json":
             yield f"{resumed.name} says that it went on with launch {resumed.record.sequence}"
+        if resumed.record.sequence > len(found.launches):
+            yield f"{resumed.name} lies behind the last launch, {len(found.launches) - 1}"
     cases = {(case.target, case.workload) for case in found.run.record.cases}
     for tuned in found.tunings:
         named = (tuned.record.target, tuned.record.workload)

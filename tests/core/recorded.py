@@ -1,5 +1,6 @@
 """Runs made up for tests: records written through the store, with numbers that can be checked by hand."""
 
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -53,10 +54,19 @@ def workload(id_: str = "t48b1", *, tile: int = 48, batch: int = 1, side: int = 
 
 
 def fidelity(
-    mse: float = 1e-6, *, ssim: float = 0.999, worst_abs: float = 0.02, yx: tuple[int, int] = (3, 5)
+    mse: float = 1e-6, *, ssim: float | None = None, worst_abs: float | None = None, yx: tuple[int, int] = (3, 5)
 ) -> Fidelity:
-    """1e-6 is 60 dB."""
-    return Fidelity(mse=mse, ssim=ssim, worst_abs=worst_abs, worst_yx=yx, nan_count=0, inf_count=0, constant_tiles=0)
+    """1e-6 is 60 dB; a mean squared error of 0 is the very same picture."""
+    worst = max(0.02, math.sqrt(max(mse, 0))) if mse else 0.0
+    return Fidelity(
+        mse=mse,
+        ssim=(0.999 if mse else 1.0) if ssim is None else ssim,
+        worst_abs=worst if worst_abs is None else worst_abs,
+        worst_yx=yx,
+        nan_count=0,
+        inf_count=0,
+        constant_tiles=0,
+    )
 
 
 def samples(image_s: float | Sequence[float] = 1.0, tile_ms: Sequence[float] = (100.0, 110.0, 120.0)) -> Samples:

@@ -201,7 +201,7 @@ class Stage:
 def samples_of(wall_s: float) -> Samples:
     """Times that fit into a launch: a pass takes a tenth of it."""
     return msgspec.structs.replace(
-        samples(wall_s / 10), load_ns=1000, first_tile_ns=1000, cold_ns=1000, tile_ns=(1000,)
+        samples(wall_s / 10), load_ns=1000, first_tile_ns=1000, cold_ns=2000, tile_ns=(1000,)
     )
 
 

@@ -12,7 +12,18 @@ from recorded import TORCH, fidelity, launch, placement, rewritten, samples, wor
 
 from esrbench import store
 from esrbench.errors import RecordError
-from esrbench.record import Case, LaunchRecord, Repeats, Resumption, RunEnd, Status
+from esrbench.record import (
+    Attainable,
+    Case,
+    LaunchRecord,
+    ReferenceCheck,
+    Repeats,
+    Resumption,
+    RunEnd,
+    Status,
+    ThreadsAtWork,
+)
+from esrbench.results.consistency import contradictions
 from esrbench.store import Run, RunWriter
 from esrbench.target import Precision, Target
 
@@ -57,6 +68,29 @@ OF_A_LAUNCH: dict[str, tuple[Callable[[LaunchRecord], LaunchRecord], str]] = {
     "a workload of nobody": (lambda x: replace(x, case=Case(target=x.case.target, workload="x")), "none of the run's"),
     "a pixel outside": (lambda x: replace(x, fidelity=fidelity(1e-9, yx=(400, 0))), "lies outside of its picture"),
     "negative memory": (lambda x: replace(x, memory=replace(x.memory, peak_rss_bytes=-1)), "peak_rss_bytes is -1"),
+    "no memory": (lambda x: replace(x, memory=replace(x.memory, peak_rss_bytes=0)), "peak_rss_bytes is 0"),
+    "a number of 400 digits": (lambda x: replace(x, wall_ns=10**400), "wall_ns is beyond 1e+18"),
+    "a number below 0 of 400 digits": (lambda x: replace(x, wall_ns=-(10**400)), "wall_ns is -1e+18, below 0"),
+    "a first tile before it began": (
+        lambda x: replace(x, samples=replace(x.samples, cold_ns=600_000_000)),
+        "its first tile was back after 0.6 s, but took 0.75 s",
+    ),
+    "work behind its end": (
+        lambda x: replace(x, threads_at_work=ThreadsAtWork(cpu_s=1.0, wall_s=1e6)),
+        "it worked for 1e+06 s",
+    ),
+    "a reference that was wrong": (
+        lambda x: replace(x, reference_check=ReferenceCheck(side_px=8, mse=0.1, seconds=1)),
+        "its reference computed in less than fp32: 10.0 dB",
+    ),
+    "more alike than alike": (lambda x: replace(x, fidelity=fidelity(1e-9, ssim=2)), "ssim is 2, beyond 1"),
+    "an exact picture with an error": (lambda x: replace(x, fidelity=fidelity(0, worst_abs=0.5)), "off by 0.5"),
+    "a mean above the largest": (lambda x: replace(x, fidelity=fidelity(1e-9, worst_abs=1e-6)), "off by 1e-06"),
+    "an exact picture that is unlike": (lambda x: replace(x, fidelity=fidelity(0, ssim=0.1)), "yet is unlike it"),
+    "a border and nothing else": (
+        lambda x: replace(x, fidelity=replace(fidelity(1e-9), border_px=10**6)),
+        "leaves nothing to compare",
+    ),
     "no time of day": (lambda x: replace(x, started_at="noon"), "started_at is 'noon'"),
 }
 
@@ -87,6 +121,16 @@ OF_A_PLAN = {
     "a huge halo": ({"workloads": (replace(workload(), halo_px=10**12),)}, "leaves nothing between the halos"),
     "a case twice": ({"cases": (Case(target=Target(TORCH), workload="t48b1"),) * 2}, "is there twice"),
     "a case of nobody": ({"cases": (Case(target=Target(TORCH), workload="x"),)}, "a workload that the run does not"),
+    "another reference": ({"reference": Target(NCNN)}, "its reference is ncnn@cpu:fp32"),
+    "copies that make it fast": ({"workloads": (replace(workload(), copies=10**6),)}, "more than fill its batches"),
+    "two controls": (
+        {"cases": tuple(Case(target=Target(name), workload="t48b1", control=True) for name in (TORCH, NCNN))},
+        "more than one control",
+    ),
+    "a device that reaches nothing": (
+        {"attainable": (Attainable(device="cpu", precision=Precision.FP32, gflops_s=0, gbytes_s=1, how="x"),)},
+        "gflops_s is 0",
+    ),
     "no day": ({"created_at": "2026-01-02"}, "not a date and time with a time zone"),
 }
 
@@ -189,6 +233,20 @@ def test_notes_and_settings_that_came_or_went_after_the_end_are_named(run: Run) 
     assert "resumed.0005.json says that it went on with launch 6" in text
     assert "resumed.0006.json is missing" in text
     assert "resumed.0005.json was added" in text
+
+
+def test_a_note_behind_the_last_launch_is_named(run: Run) -> None:
+    (run.folder / "end.json").unlink()
+    changes = {"resumed_at": "noon", "esrbench_version": "1", "changes": ()}
+    RunWriter(run.folder).resumed(Resumption(sequence=99, environment=run.record.environment, **changes))
+    assert "resumed.0099.json lies behind the last launch, 5" in refused(run.folder)
+
+
+def test_a_sequence_of_many_digits_is_counted_up_to_no_further_than_is_said(run: Run) -> None:
+    last = replace(run.launches[5], sequence=10**17)
+    found = [said for said in contradictions(run.record, (*run.launches[:5], last)) if said.endswith("is missing")]
+    assert found[0] == "launch 5 is missing"
+    assert len(found) < 100
 
 
 def test_a_picture_that_was_changed_is_not_shown(tmp_path: Path) -> None:

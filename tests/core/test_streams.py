@@ -1,5 +1,6 @@
 """What the command line prints, wherever it goes; and what it says of errors that nobody foresaw."""
 
+import errno
 import io
 import os
 import stat
@@ -114,7 +115,14 @@ def test_a_folder_that_was_deleted_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(UsageError("x"), 2), (UnavailableError("x"), 3), (KeyboardInterrupt, 130)]
+    ("error", "code"),
+    [
+        (UsageError("x"), 2),
+        (UnavailableError("x"), 3),
+        (KeyboardInterrupt, 130),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 5000), 2),
+        (PermissionError(errno.EACCES, "Permission denied", "/theirs"), 2),
+    ],
 )
 def test_errors_that_are_foreseen_have_their_exit_codes(error, code, monkeypatch, capsys):
     from esrbench.cli import models

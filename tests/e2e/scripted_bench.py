@@ -83,7 +83,7 @@ def _launch(sequence: int, round_: int, name: str) -> LaunchRecord:
         samples=Samples(
             load_ns=1,
             first_tile_ns=first_ns,
-            cold_ns=first_ns,
+            cold_ns=first_ns + 1,
             warmups=warmups,
             tile_ns=timed.tile_ns,
             image_ns=timed.image_ns,
