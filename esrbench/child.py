@@ -47,8 +47,8 @@ def ask(module: str, job: Value, answer_type: type[Answer], what: str) -> Answer
         EsrbenchError: the one that the child met, or an :class:`ExportError` with its last words.
     """
     command = [sys.executable, "-P", "-m", module]  # -P: a file of the user's named like a library must not shadow it
-    environment = child_environment(threads=1) | parent_variable()
     with scratch.folder() as folder:
+        environment = child_environment(1, str(folder)) | parent_variable()
         path = folder / "answer.json"
         ended = subprocess.run(
             [*command, str(path)], input=encode(job), capture_output=True, check=False, env=environment

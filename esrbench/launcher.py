@@ -243,6 +243,7 @@ class Launcher:
             log=log,
             threads=job.workload.threads,
             timeout_s=timeout_s,
+            temp=self._scratch,
             asked=None if job.makes_reference else self._inputs.environment,
         )
         if ended.exit_code == CANNOT_WRITE:

@@ -3,12 +3,14 @@
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -38,28 +40,32 @@ def run(
     log: Path,
     threads: int,
     timeout_s: float,
+    temp: Path | None = None,
     asked: Mapping[str, str] | None = None,
     stop: int | None = None,
 ) -> Ended:
     """Run ``command`` to its end, or kill it and what it started after ``timeout_s``.
 
     ``stdin`` must fit a pipe's buffer (64 KiB on Linux); ``log`` gets standard output and standard error. The
-    environment is a clean one, with the variables ``asked`` for: :mod:`esrbench.system.child_environment`. Closing
+    environment is a clean one, with the variables ``asked`` for: :mod:`esrbench.system.child_environment`. The child's
+    temporary files go to a folder in ``temp``, by default beside the log, and are removed with it. Closing
     the other end of the pipe ``stop`` ends the process as well, for a caller that waits in a thread (Linux).
 
     Raises:
-        OutputError: the log cannot be made.
+        OutputError: the log or the folder cannot be made.
         UnavailableError: the system starts no further process.
     """
-    environment = child_environment(threads, asked) | parent_variable()
-    begin_ns = time.perf_counter_ns()
-    process = _started(command, log, environment)
-    try:
-        _feed(process, stdin)
-        timed_out = not _ended_within(process, timeout_s, stop)
-    finally:
-        _kill_group(process)
-    return Ended(exit_code=process.returncode, timed_out=timed_out, wall_ns=time.perf_counter_ns() - begin_ns)
+    with _temp_folder(temp or log.parent) as folder:
+        environment = child_environment(threads, folder, asked) | parent_variable()
+        begin_ns = time.perf_counter_ns()
+        process = _started(command, log, environment)
+        try:
+            _feed(process, stdin)
+            timed_out = not _ended_within(process, timeout_s, stop)
+        finally:
+            _kill_group(process)
+        wall_ns = time.perf_counter_ns() - begin_ns
+    return Ended(exit_code=process.returncode, timed_out=timed_out, wall_ns=wall_ns)
 
 
 def signal_name(exit_code: int) -> str:
@@ -96,6 +102,18 @@ def volunteer_for_the_oom_killer() -> None:
     most_willing = "1000"  # oom_score_adj, proc(5); raising one's own needs no privilege
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(most_willing, encoding="ascii")
+
+
+@contextmanager
+def _temp_folder(place: Path) -> Iterator[str]:
+    try:
+        folder = tempfile.mkdtemp(prefix="temp-", dir=place.resolve())
+    except OSError as error:
+        raise OutputError(f"{place}: no folder can be made there: {error.strerror}") from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(command: Sequence[str], log: Path, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":

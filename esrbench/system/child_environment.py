@@ -8,6 +8,7 @@ here reaches no runtime unless it was asked for by name.
 import os
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from esrbench.errors import UsageError
 
@@ -15,6 +16,12 @@ OWN_PREFIX = "ESRBENCH_"
 
 KEPT_VARIABLE = "ESRBENCH_KEPT_VARIABLES"
 """Names, separated by commas, that :func:`withdraw_steering` leaves alone; set in children to what was asked for."""
+
+STATED = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Set in every child. A telemetry client starts within ONNX Runtime 1.31 otherwise, also while it is measured, and
+leaves a file ``.ses`` in the folder for temporary files."""
+
+TEMP_VARIABLES = ("TMPDIR", "TEMP", "TMP")
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """Every pool that reads its size from the environment gets the run's thread budget."""
@@ -59,15 +66,16 @@ STEERING_PREFIXES = tuple(
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-def child_environment(threads: int, asked: Mapping[str, str] | None = None) -> dict[str, str]:
+def child_environment(threads: int, temp: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment variables of a child process.
 
-    They are the allowed ones, those ``asked`` for, and the thread budget.
+    They are the allowed ones, those ``asked`` for, and the thread budget. What libraries write to the system's folder for
+    temporary files goes to ``temp``.
     """
     allowed = {name: value for name, value in os.environ.items() if _passes(name)}
     wanted = dict(asked or {})
-    budget = dict.fromkeys(THREAD_VARIABLES, str(threads))
-    return allowed | wanted | budget | {KEPT_VARIABLE: ",".join(wanted)}
+    set_here = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict.fromkeys(TEMP_VARIABLES, temp)
+    return allowed | STATED | wanted | set_here | {KEPT_VARIABLE: ",".join(wanted)}
 
 
 def recorded() -> dict[str, str]:
@@ -80,14 +88,18 @@ def dropped() -> tuple[str, ...]:
     return tuple(sorted(_readable(name) for name in os.environ if _steers(name)))
 
 
+@cache
 def withdraw_steering() -> None:
-    """Remove steering variables from ``os.environ``.
+    """Remove steering variables from ``os.environ``, once in a process.
 
-    Thread counts stay, and what :data:`KEPT_VARIABLE` names. What a library has read already stays as it read it.
+    Thread counts stay, and what :data:`KEPT_VARIABLE` names. What a library has read already stays as it read it. Later
+    calls do nothing: what a session sets for its own library is not the user's.
     """
     kept = {*THREAD_VARIABLES, *os.environ.get(KEPT_VARIABLE, "").split(",")}
     for name in [name for name in os.environ if _steers(name) and name not in kept]:
         del os.environ[name]
+    for name, value in STATED.items():
+        os.environ.setdefault(name, value)
 
 
 def parsed(texts: Iterable[str]) -> dict[str, str]:
@@ -128,7 +140,7 @@ def _passes(name: str) -> bool:
 
 
 def _steers(name: str) -> bool:
-    return not _passes(name) and name.startswith(STEERING_PREFIXES)
+    return not _passes(name) and name not in STATED and name.startswith(STEERING_PREFIXES)
 
 
 def _readable(text: str) -> str:

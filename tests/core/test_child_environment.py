@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -60,6 +61,12 @@ def steered(monkeypatch):
         monkeypatch.setenv(name, value)
 
 
+def withdraw():
+    """As in a process of its own: the tests' process did so before."""
+    child_environment.withdraw_steering.cache_clear()
+    child_environment.withdraw_steering()
+
+
 def environment_of_a_child(log, **asked):
     code = "import os; [print(f'{name}={value}') for name, value in os.environ.items()]"
     process.run([sys.executable, "-c", code], stdin=b"", log=log, threads=2, timeout_s=30, asked=asked)
@@ -78,8 +85,24 @@ def test_a_variable_that_is_asked_for_reaches_a_launch_and_its_runner(steered, t
     assert found["OMP_PROC_BIND"] == "close"
     for name, value in found.items():
         monkeypatch.setenv(name, value)
-    child_environment.withdraw_steering()
+    withdraw()
     assert os.environ["OMP_PROC_BIND"] == "close"
+
+
+def test_temporary_files_of_a_child_go_with_it(tmp_path):
+    code = "import tempfile; open(tempfile.mkdtemp() + '/left', 'w'); print(tempfile.gettempdir())"
+    process.run([sys.executable, "-c", code], stdin=b"", log=tmp_path / "log", threads=1, timeout_s=30)
+    used = Path((tmp_path / "log").read_text().strip())
+    assert used.parent == tmp_path
+    assert list(tmp_path.iterdir()) == [tmp_path / "log"]
+
+
+def test_the_telemetry_of_onnxruntime_is_off_in_children_and_where_a_runner_is_loaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "")  # so that the variable is put back after the test
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    assert environment_of_a_child(tmp_path / "log")["ORT_DISABLE_TELEMETRY"] == "1"
+    withdraw()
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 
 
 def test_what_is_dropped_is_named_where_it_is_known_to_steer(steered):
@@ -95,7 +118,7 @@ def test_what_chooses_libraries_and_devices_passes_and_is_recorded_with_its_valu
 
 
 def test_a_runner_in_this_process_reads_no_switch(steered):
-    child_environment.withdraw_steering()
+    withdraw()
     assert os.environ.keys() & STEERING.keys() == {"A_NAME_THAT_NOBODY_KNOWS"}
 
 
@@ -105,6 +128,13 @@ def test_switches_are_withdrawn_before_a_model_or_a_runner_brings_a_library(load
     save_file({name: np.zeros(shape, np.float32) for name, shape in shapes.items()}, tmp_path / "net.safetensors")
     load(tmp_path / "net.safetensors")
     assert "OMP_THREAD_LIMIT" not in os.environ
+
+
+def test_what_a_session_sets_for_its_library_is_not_withdrawn(monkeypatch):
+    withdraw()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "its own")
+    plugins.runner("torch")
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "its own"
 
 
 def test_variables_are_asked_for_as_name_and_value():
