@@ -69,8 +69,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 def child_environment(threads: int, temp: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment variables of a child process.
 
-    They are the allowed ones, those ``asked`` for, and the thread budget. What libraries write to the system's folder for
-    temporary files goes to ``temp``.
+    They are the allowed ones, those ``asked`` for, and the thread budget. What libraries write to the system's folder
+    for temporary files goes to ``temp``.
     """
     allowed = {name: value for name, value in os.environ.items() if _passes(name)}
     wanted = dict(asked or {})

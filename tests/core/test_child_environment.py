@@ -56,13 +56,14 @@ STEERING = {
 
 @pytest.fixture
 def steered(monkeypatch):
-    """This process's environment, full of switches."""
+    """This process's environment, full of switches that nothing has withdrawn yet."""
+    child_environment.withdraw_steering.cache_clear()
     for name, value in STEERING.items():
         monkeypatch.setenv(name, value)
 
 
 def withdraw():
-    """As in a process of its own: the tests' process did so before."""
+    """Withdraw as a new process does: that of the tests did before."""
     child_environment.withdraw_steering.cache_clear()
     child_environment.withdraw_steering()
 

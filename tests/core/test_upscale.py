@@ -168,7 +168,7 @@ def test_progress_is_told_tile_by_tile(photo: Path, checkpoint: str) -> None:
         ({"destination": Path()}, OutputError, "is a folder"),
         ({"destination": Path("out.xyz")}, ImageError, r"use \.png"),
         ({"model": "realesrgan-x4plos"}, UnknownNameError, "did you mean 'realesrgan-x4plus'"),
-        ({"model": "absent.pth"}, CheckpointError, "absent.pth is not there"),
+        ({"model": "absent.pth"}, CheckpointError, "absent.pth: there is no such file"),
         ({"target": "fake"}, UsageError, "not of the form"),
         ({"target": "onnxruntme@cpu:fp32"}, UnknownNameError, "did you mean 'onnxruntime'"),
         ({"target": "fake@cpu:fp16"}, UnknownNameError, "did you mean 'fake@cpu:fp32'"),
