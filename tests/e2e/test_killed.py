@@ -208,8 +208,9 @@ def test_a_run_that_came_to_its_end_is_reported_and_not_measured_again(whole, su
 
 
 @pytest.fixture
-def cut(whole, suite, tmp_path):
-    """A run without its end and its last launches."""
+def cut(whole, suite, environment, tmp_path):
+    """A run without its end and its last launches, and the folder of plug-ins that it began with."""
+    environment["PYTHONPATH"] = store.read_run(whole).record.launch_environment.passed["PYTHONPATH"]
     run = shutil.copytree(whole, tmp_path / "results" / "run")
     (run / "end.json").unlink()
     for path in sorted((run / "launches").iterdir())[4:]:
