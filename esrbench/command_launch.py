@@ -152,6 +152,7 @@ def _repeated(calls: Calls, pictures: Pictures, image_ns: Sequence[int]) -> Repe
     return repeats.check(
         lambda: calls.draw(pictures.file, pictures.shape)[0],
         pictures.new,
+        pictures.again,
         tiles=None,
         new_ns=min(image_ns),
     )

@@ -19,7 +19,7 @@ class Pictures:
         """Take the workload's ``(H, W, 3)`` pixels and a folder."""
         self.file = folder / "picture.png"
         self.shape = pixels.shape[:2]
-        self._pixels = pixels
+        self._pixels = self._written = pixels
         self._variants = Variants([pixels[np.newaxis].astype(np.float32) / np.float32(255)], seed)
 
     def new(self) -> None:
@@ -29,6 +29,10 @@ class Pictures:
     def original(self) -> None:
         """Write the workload's own picture."""
         self._write(self._pixels)
+
+    def again(self) -> None:
+        """Write the last picture once more."""
+        self._write(self._written)
 
     def new_corner(self, side_px: int) -> Pixels:
         """Cut a corner of at most ``side_px`` from new pixels."""
@@ -40,6 +44,7 @@ class Pictures:
         return self._variants.chosen(count)
 
     def _write(self, pixels: Pixels) -> None:
+        self._written = pixels
         images.write(self.file, Picture(rgb=pixels))
 
 

@@ -20,7 +20,9 @@ SHARE_OF_THE_LOOP = 0.1
 ROUNDS = 8
 """One repeat clears an honest launch. Where it looks like memory, new tiles and repeats take turns: a neighbour would
 have to slow down each new run and no repeat. With a core lost half of the time that is one launch in 60,000 (2⁻¹⁶);
-four rounds of the fastest of several repeats blamed torch for it (24 ms and 52 ms, two cores with a load of six)."""
+four rounds of the fastest of several repeats blamed torch for it (24 ms and 52 ms, two cores with a load of six).
+The same tiles are made once more before a repeat: while new ones are made, threads of a pool fall asleep, and waking
+them beside a busy neighbour cost ncnn 4 ms."""
 
 FACTOR = 2
 """Of the times. An honest repeat takes as long as a new run; one from memory is a copy, a hundred times faster."""
@@ -32,19 +34,27 @@ def of_pass(session: Session, tiles: Variants, clock: Clock, image_ns: Sequence[
     batches = tiles.batches if new_ns < loop_ns * SHARE_OF_THE_LOOP else tiles.batches[-1:]
     count = sum(map(len, batches))
     run = partial(timed, lambda: deque(session.stream(batches), maxlen=0), clock)
-    return check(run, tiles.new, tiles=count, new_ns=new_ns * count // tiles.tiles)
+    return check(run, tiles.new, tiles.again, tiles=count, new_ns=new_ns * count // tiles.tiles)
 
 
 def of_tile(session: Session, tiles: Variants, clock: Clock, tile_ns: Sequence[int]) -> Repeats:
     """Repeat the last single tile."""
     run = partial(timed, partial(session.run, tiles.batches[-1][:1]), clock)
-    return check(run, partial(tiles.new_batch, -1, 1), tiles=1, new_ns=min(tile_ns))
+    return check(run, partial(tiles.new_batch, -1, 1), tiles.again, tiles=1, new_ns=min(tile_ns))
 
 
-def check(run: Callable[[], int], renew: Callable[[], object], *, tiles: int | None, new_ns: int) -> Repeats:
+def check(
+    run: Callable[[], int],
+    renew: Callable[[], object],
+    again: Callable[[], object],
+    *,
+    tiles: int | None,
+    new_ns: int,
+) -> Repeats:
     """Repeat a run on the same pixels, and compare times.
 
-    Where memory is suspected, ``renew`` makes the pixels new, and the comparison is repeated.
+    ``again`` makes the last pixels once more, before each repeat. Where memory is suspected, ``renew`` makes new ones,
+    and the comparison is repeated.
 
     ``run`` returns its nanoseconds; ``new_ns`` is the fastest run on new pixels so far, ``tiles`` as of
     :class:`Repeats`.
@@ -54,6 +64,7 @@ def check(run: Callable[[], int], renew: Callable[[], object], *, tiles: int | N
         if repeated_ns:
             renew()
             new_ns = min(new_ns, run())
+        again()
         repeated_ns.append(run())
         if not _is_memory(new_ns, repeated_ns):
             break

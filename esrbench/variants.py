@@ -1,11 +1,14 @@
 """Make tiles that a session has not seen before."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Made = TypeVar("Made")
 
 DARKEST = 0.75
 """A variant keeps at least this share of its original's brightness: the work of a network is the same."""
@@ -24,6 +27,7 @@ class Variants:
         self._originals = tuple(originals)
         self._random = np.random.default_rng(seed)
         self.batches = tuple(original.copy() for original in self._originals)
+        self.originals()
 
     @property
     def tiles(self) -> int:
@@ -32,24 +36,40 @@ class Variants:
 
     def new(self) -> tuple[Floats, ...]:
         """Make every tile new; return the batches."""
-        return tuple(self.new_batch(index) for index in range(len(self.batches)))
+        return self._made(lambda: tuple(self._varied(index, None) for index in range(len(self.batches))))
 
     def new_batch(self, index: int, tiles: int | None = None) -> Floats:
         """Make a batch's first ``tiles``, or all, new; return them."""
-        batch = self.batches[index][:tiles]
-        for original, tile in zip(self._originals[index], batch, strict=False):
-            self._vary(original, tile)
-        return batch
+        return self._made(partial(self._varied, index, tiles))
 
     def originals(self) -> tuple[Floats, ...]:
         """Put the original tiles back; return the batches."""
-        for original, batch in zip(self._originals, self.batches, strict=True):
-            np.copyto(batch, original)
-        return self.batches
+        return self._made(self._restored)
+
+    def again(self) -> None:
+        """Make the last tiles once more, the same ones: it takes as long as to make new ones."""
+        state, make = self._last
+        self._random.bit_generator.state = state
+        make()
 
     def chosen(self, count: int) -> int:
         """Choose one of ``count`` at random, from 0."""
         return int(self._random.integers(count))
+
+    def _made(self, make: Callable[[], Made]) -> Made:
+        self._last = (self._random.bit_generator.state, make)
+        return make()
+
+    def _restored(self) -> tuple[Floats, ...]:
+        for original, batch in zip(self._originals, self.batches, strict=True):
+            np.copyto(batch, original)
+        return self.batches
+
+    def _varied(self, index: int, tiles: int | None) -> Floats:
+        batch = self.batches[index][:tiles]
+        for original, tile in zip(self._originals[index], batch, strict=False):
+            self._vary(original, tile)
+        return batch
 
     def _vary(self, original: Floats, out: Floats) -> None:
         height, width, _ = original.shape

@@ -42,6 +42,24 @@ class Computing(Session):
         raise NotImplementedError
 
 
+class Sleepy(Computing):
+    """Has threads that fall asleep while tiles are made: the next run waits until they are awake."""
+
+    awake = False
+
+    def asleep(self, make):
+        def made(*arguments):
+            self.awake = False
+            return make(*arguments)
+
+        return made
+
+    def run(self, tiles):
+        self.now_ns += 0 if self.awake else 20 * TILE_NS
+        self.awake = True
+        return super().run(tiles)
+
+
 class Memo(Computing):
     """Caches whole batches."""
 
@@ -136,7 +154,7 @@ def test_the_reason_says_both_times():
 def checked(*times, new_ns):
     """What comes of runs that take these times in turn."""
     taken = chain(times, repeat(times[-1]))
-    return repeats.check(lambda: next(taken), lambda: None, tiles=1, new_ns=new_ns)
+    return repeats.check(lambda: next(taken), lambda: None, lambda: None, tiles=1, new_ns=new_ns)
 
 
 def test_noise_during_the_only_pass_is_no_memory():
@@ -154,6 +172,14 @@ def test_memory_is_blamed_after_all_rounds_alone():
     assert repeats.reason([checked(*rounds, new, new_ns=50)]) is None
 
 
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_session_that_is_slow_after_any_pause_is_not_blamed(batch, monkeypatch):
+    session = Sleepy()
+    for make in ("_varied", "_restored"):
+        monkeypatch.setattr(Variants, make, session.asleep(getattr(Variants, make)))
+    assert repeats.reason(looped(session, batch).repeats) is None
+
+
 def test_an_honest_session_beside_a_neighbour_that_comes_and_goes_is_not_blamed():
     chance = random.Random(7)
     fast, slow = 24, 52  # ms a tile of torch with two threads on two cores, and with one of them taken away
@@ -161,5 +187,7 @@ def test_an_honest_session_beside_a_neighbour_that_comes_and_goes_is_not_blamed(
     for _ in range(20_000):
         times = (chance.choice((fast, slow)) for _ in range(100))
         new_ns = min(next(times) for _ in range(3))
-        blamed += bool(repeats.reason([repeats.check(times.__next__, lambda: None, tiles=1, new_ns=new_ns)]))
+        blamed += bool(
+            repeats.reason([repeats.check(times.__next__, lambda: None, lambda: None, tiles=1, new_ns=new_ns)])
+        )
     assert blamed <= 3  # 0.08 expected: eight fast repeats, ten slow new runs

@@ -60,3 +60,15 @@ def test_the_same_seed_makes_the_same_variants_and_another_one_others():
     first, same, other = (Variants([PHOTO], seed).new()[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert not np.array_equal(first, other)
+
+
+def test_the_last_tiles_are_made_again_and_new_ones_follow():
+    variants = Variants([PHOTO, PHOTO], seed=3)
+    for make in (variants.new, lambda: variants.new_batch(1, 1), variants.originals):
+        make()
+        made = [batch.copy() for batch in variants.batches]
+        variants.again()
+        for batch, before in zip(variants.batches, made, strict=True):
+            np.testing.assert_array_equal(batch, before)
+    variants.new()
+    assert not np.array_equal(variants.batches[0], PHOTO)

@@ -96,9 +96,11 @@ def started(tmp_path, environment) -> Callable[..., "subprocess.Popen[str]"]:
 def scripted(tmp_path_factory, environment) -> Callable[[Sequence[FakeScript]], None]:
     """Give the command line a runtime named `fake` that behaves as scripted."""
 
+    folder = tmp_path_factory.mktemp("site")  # one a test: PYTHONPATH is compared
+
+    write_distribution(folder, "esrbench-fakes", FAKE_ENTRY_POINTS)
+
     def script(scripts: Sequence[FakeScript]) -> None:
-        folder = tmp_path_factory.mktemp("site")
-        write_distribution(folder, "esrbench-fakes", FAKE_ENTRY_POINTS)
         inherited = os.environ.get("PYTHONPATH")  # where the tests run beside an installed esrbench, theirs is meant
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), inherited)))
         environment[SCRIPTS_VARIABLE] = encode_scripts(scripts)
