@@ -189,9 +189,8 @@ def _decoded(path: Path, file: BinaryIO) -> Image.Image:
         except ImageError:
             raise
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise ImageError(
-                f"{path} has more than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} million pixels; cut it into parts first"
-            ) from error
+            most = (Image.MAX_IMAGE_PIXELS or 0) / 1e6
+            raise ImageError(f"{path} has more than {most:.3g} million pixels; cut it into parts first") from error
         except UnidentifiedImageError as error:
             raise ImageError(f"{path} is not a picture that can be read; known: {', '.join(READABLE)}") from error
         except Exception as error:  # a damaged file makes Pillow raise anything, from OSError to IndexError
