@@ -237,7 +237,7 @@ def test_a_truncated_picture_is_damaged(tmp_path: Path, suffix: str) -> None:
 def test_a_decompression_bomb_is_not_unpacked(tmp_path: Path) -> None:
     for side in (11_000, 60_000):  # Pillow warns of the first, and raises at the second
         (tmp_path / "a.png").write_bytes(png(side, side, 8, 2, b""))
-        with pytest.raises(ImageError, match="more than 89 million pixels"):
+        with pytest.raises(ImageError, match=r"more than 89\.5 million pixels"):
             images.read(tmp_path / "a.png")
 
 
