@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 NCNN = "ncnn@cpu:fp32"
 TRIED = (TrialRecord(settings=DEFAULT, status=Status.OK, image_s=(1.0,)),)
-FEW, MANY = 42, 300
+FEW, MANY = 28, 300
 REACHED = "the record was believed so far"
 
 

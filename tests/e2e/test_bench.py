@@ -13,7 +13,7 @@ FP32 = ("torch@cpu:fp32", "torchscript@cpu:fp32", "onnxruntime@cpu:fp32", "ncnn@
 
 
 def test_every_cpu_runtime_draws_the_reference_and_cuda_says_why_not(esrbench, tiny_checkpoint, tmp_path):
-    suite = write_suite(tmp_path / "all.toml", tiny_checkpoint, [], max_rounds=2, timeout_s=60, roofline="true")
+    suite = write_suite(tmp_path / "all.toml", tiny_checkpoint, [], max_rounds=1, timeout_s=60, roofline="true")
     done = esrbench("bench", "--suite", suite, "--out", "results/all")
     assert done.returncode == 0, done.stderr
     run = store.read_run(tmp_path / "results" / "all")

@@ -137,6 +137,7 @@ def test_spans_hold_every_value_that_a_convolution_meets(random_model):
 
 
 @pytest.mark.weights
+@pytest.mark.slow
 def test_a_real_network_in_int8_passes_its_gate_by_far(tmp_path):
     pytest.importorskip("onnxruntime")
     artifact = ensure_artifact("realesrgan-x4plus-anime", ONNX, INT8, cache=tmp_path / "cache").artifact

@@ -57,6 +57,7 @@ def test_doctor_finds_a_plugin_of_another_distribution_and_reports_a_broken_one(
     assert [runtime["name"] for runtime in said["broken_runtimes"]] == ["odd"]
 
 
+@pytest.mark.slow
 def test_the_runner_on_the_page_passes_the_contract_test(site: Path, artifact_cache: Path) -> None:
     contract = str(REPOSITORY / "tests" / "runners" / "test_contract.py")
     command = ["pytest", contract, "-q", "-k", "onnxref", "-p", "no:cacheprovider", "--rootdir", str(REPOSITORY)]
