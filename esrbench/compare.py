@@ -112,7 +112,7 @@ def _upstream(run: Run, best: CaseSummary, beside: list[CaseSummary]) -> str:
     rows = {row.target.device: row for row in beside if _is_upstream(row.target)}
     row = rows.get(best.target.device) or rows.get("cpu")
     ratio = None if row is None or _is_upstream(best.target) else _paired(run, row, best)
-    if row is None or ratio is None:
+    if row is None or ratio is None or not ratio.is_known:
         return ""
     found = interval(ratio.low, ratio.high)
     return f"; that is {times(ratio.value)} upstream's way, `{row.label}`{f' ({found})' if found else ''}"

@@ -159,6 +159,17 @@ def test_the_answer_says_how_many_times_upstreams_way_the_best_is(tmp_path: Path
     assert "peaks at 0.34 GB; that is 2.50× upstream's way, `torch-nchw@cpu:fp32` (2.50–2.50)" in text
 
 
+def test_a_ratio_to_upstreams_way_that_is_not_known_is_not_said(tmp_path: Path) -> None:
+    launches = [
+        *rounds_of(TORCH, [1.0, 1.0], fidelity=fidelity(0.0)),
+        *rounds_of(FAST, [0.5, 0.435]),
+        *rounds_of("torch-nchw@cpu:fp32", [1.0, 1.15]),  # known by itself, and so is the other
+    ]
+    run = write_run(tmp_path / "run", launches)
+    assert all(row.throughput_mpix_s for row in summarise(run))
+    assert "upstream" not in answer(run)
+
+
 def test_upstreams_way_is_that_of_the_same_device(tmp_path: Path) -> None:
     on_gpu = placement(DeviceType.GPU, "a GPU")
     launches = [
