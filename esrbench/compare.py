@@ -6,13 +6,16 @@ from esrbench.case_summary import CaseSummary, ranking, summarise
 from esrbench.fidelity import SAME_PICTURE_DB
 from esrbench.ratio import Ratio
 from esrbench.record import Case, Environment
-from esrbench.run_cases import ratio_of
+from esrbench.run_cases import noise_floor, ratio_of
 from esrbench.store import Run
 from esrbench.target import Precision, Target
 from esrbench.wording import counted, decibel, gigabytes, interval, significant, times
 
 UPSTREAM = "torch-nchw"
 """The runtime that does as the official repository's script does."""
+
+DOUBTFUL = 0.5
+"""From here on a case's difference from itself is said beside the answer: half as fast again, for no reason at all."""
 
 __all__ = ["CaseSummary", "answer", "ranking", "summarise"]
 
@@ -32,7 +35,16 @@ def answer(run: Run) -> str:
     rows = [row for row in rows if not row.sweep] or rows  # of other pictures, and launched once
     best, *others = sorted(rows, key=_is_trade)  # fastest first, among equals: the sort is stable
     unknown = _unknown([row for row in every if row.speed_unknown and not row.sweep])
-    return f"{machine}{_where(run, best)} {_headline(run, best, others)}.{unknown}{_cut_short(run)}"
+    return f"{machine}{_where(run, best)} {_headline(run, best, others)}.{_doubt(run)}{unknown}{_cut_short(run)}"
+
+
+def _doubt(run: Run) -> str:
+    """Warn where the same case, measured twice, had two speeds."""
+    floor, control = noise_floor(run), run.record.control
+    if floor is None or control is None or floor.size < DOUBTFUL:
+        return ""
+    found = times(1 + floor.size)
+    return f" Do not rely on it: `{control.target}`, measured twice, was {found} as fast the one time as the other."
 
 
 def machine_name(environment: Environment) -> str:

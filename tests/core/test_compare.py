@@ -5,6 +5,7 @@ import io
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from recorded import TORCH, failed, fidelity, launch, memory, placement, samples, workload, write_run
 from rich.console import Console
@@ -157,6 +158,14 @@ def test_the_answer_says_how_many_times_upstreams_way_the_best_is(tmp_path: Path
     ]
     text = answer(write_run(tmp_path / "run", launches))
     assert "peaks at 0.34 GB; that is 2.50× upstream's way, `torch-nchw@cpu:fp32` (2.50–2.50)" in text
+
+
+@pytest.mark.parametrize(("control_s", "doubted"), [(0.05, True), (17.0, True), (1.1, False)])
+def test_the_answer_warns_where_the_same_case_had_two_speeds(tmp_path: Path, control_s: float, doubted: bool) -> None:
+    control = exact(samples=samples(control_s))
+    control = msgspec.structs.replace(control, case=msgspec.structs.replace(control.case, control=True))
+    text = answer(write_run(tmp_path / "run", [exact(), control, launch(FAST, samples=samples(0.5))]))
+    assert ("Do not rely on it: `torch@cpu:fp32`, measured twice, was " in text) is doubted
 
 
 def test_a_ratio_to_upstreams_way_that_is_not_known_is_not_said(tmp_path: Path) -> None:
